@@ -1,0 +1,128 @@
+"""Everything the suite raises on purpose: one base, one class per way of failing.
+
+A message has three parts: what was *found*, what was *expected*, and the command or edit that
+*mends* it. Classes build the parts from their fields, so callers never compose prose. No class
+knows an exit code or an HTTP status: that is the caller's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from difflib import get_close_matches
+from pathlib import Path
+
+
+class MlflowExtError(Exception):
+    """No verdict could be reached, or an input cannot be used.
+
+    Args:
+        found: What is there, with file, line or value.
+        expected: What should be there instead.
+        fix: The command or edit that mends it.
+    """
+
+    def __init__(self, found: str, expected: str, fix: str) -> None:
+        super().__init__(f"{found}\n  expected: {expected}\n  fix:      {fix}")
+        self.found = found
+        self.expected = expected
+        self.fix = fix
+
+
+def nearest(word: str, known: Collection[str]) -> str | None:
+    """Return the entry of *known* that *word* most likely means, or None.
+
+    >>> nearest("treshold", ["threshold", "metric"])
+    'threshold'
+    """
+    matches = get_close_matches(word, sorted(known), n=1, cutoff=0.5)
+    return matches[0] if matches else None
+
+
+def one_of(known: Collection[str]) -> str:
+    """Say 'one of a, b' in a stable order, or 'nothing' for an empty collection."""
+    return "one of " + ", ".join(sorted(known)) if known else "nothing (none exist)"
+
+
+class UnknownNameError(MlflowExtError):
+    """A name (gate, metric, suite, step, column, month …) is not among the known ones."""
+
+    def __init__(self, kind: str, name: str, known: Collection[str], where: str = "") -> None:
+        guess = nearest(name, known)
+        place = f" in {where}" if where else ""
+        fix = f"write '{guess}' instead of '{name}'" if guess else f"use a known {kind}"
+        super().__init__(f"unknown {kind} '{name}'{place}", one_of(known), fix)
+        self.kind = kind
+        self.name = name
+        self.known = tuple(sorted(known))
+
+
+class ProjectFileError(MlflowExtError):
+    """project.yaml cannot be used: an unknown or missing key, a wrong type, a contradiction."""
+
+    def __init__(self, file: Path, line: int, found: str, expected: str, fix: str = "") -> None:
+        super().__init__(f"{file}:{line}: {found}", expected, fix or f"edit {file} at line {line}")
+        self.file = file
+        self.line = line
+
+
+class SourceError(MlflowExtError):
+    """A source of data is missing, truncated, empty or of another shape than declared."""
+
+    def __init__(self, source: str, found: str, expected: str, fix: str) -> None:
+        super().__init__(f"source '{source}': {found}", expected, fix)
+        self.source = source
+
+
+class TableError(MlflowExtError):
+    """A table cannot be used for the step at hand: empty, all null, one class, missing column."""
+
+    def __init__(self, table: str, found: str, expected: str, fix: str) -> None:
+        super().__init__(f"table '{table}': {found}", expected, fix)
+        self.table = table
+
+
+class FingerprintMismatchError(MlflowExtError):
+    """Stored rows are not the rows that were fingerprinted."""
+
+    def __init__(self, path: str, recorded: str, actual: str) -> None:
+        super().__init__(
+            f"{path}: the content has fingerprint {actual}",
+            f"{recorded}, as recorded when it was written",
+            "run again with -P reuse=false",
+        )
+
+
+class SuiteError(MlflowExtError):
+    """A suite of expectations cannot be read or does not fit the table."""
+
+    def __init__(self, suite: str, found: str, expected: str, fix: str) -> None:
+        super().__init__(f"suite '{suite}': {found}", expected, fix)
+        self.suite = suite
+
+
+class SearchError(MlflowExtError):
+    """A search space, estimator or study cannot be used."""
+
+
+class StoreUnreachableError(MlflowExtError):
+    """A tracking server, registry or artifact store does not answer or refuses to write."""
+
+    def __init__(self, what: str, uri: str, cause: str, fix: str) -> None:
+        super().__init__(f"{what} at {uri}: {cause}", f"a reachable, writable {what}", fix)
+        self.uri = uri
+
+
+class ModelNotFoundError(MlflowExtError):
+    """A registered model or version does not exist."""
+
+    def __init__(self, model: str, version: str | None, known: Collection[str]) -> None:
+        subject = f"version {version} of model '{model}'" if version else f"model '{model}'"
+        super().__init__(
+            f"{subject} is not in the registry",
+            one_of(known),
+            f"mlflow-ext status {model}" if version else "mlflow-ext doctor",
+        )
+
+
+class RegistryStateError(MlflowExtError):
+    """The registry is in a state in which the request makes no sense (nothing to roll back to …)."""

@@ -1,0 +1,358 @@
+"""project.yaml: the problem, stated once, as frozen dataclasses.
+
+A team writes down what it wants to predict, why, how well, from which data and who answers for it.
+Everything else (steps, gates, promotion) reads this record and nothing else, and the file itself is
+logged with every run. An unknown key, a missing key, a wrong type or a contradiction is one error
+that names the file, the line and the nearest known key.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import yaml
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic.dataclasses import dataclass
+
+from mlflow_ext.errors import MlflowExtError, ProjectFileError, nearest, one_of
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+UNKNOWN_KEY = "unexpected_keyword_argument"  # pydantic's name for it, in dataclasses
+STRICT = ConfigDict(extra="forbid", strict=True)
+Month = Annotated[str, Field(pattern=r"^\d{4}-(0[1-9]|1[0-2])$")]
+Text = Annotated[str, Field(min_length=1)]
+Direction = Literal["maximize", "minimize"]
+Stage = Literal["Staging", "Production"]
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Kpi:
+    """One figure by which the model is judged."""
+
+    metric: Text
+    """A metric of `mlflow_ext.evaluation.metrics`, e.g. ``roc_auc``."""
+    direction: Direction
+    threshold: float
+    """The holdout value that must be reached, in the unit of the metric."""
+    why: Text
+    """What the threshold means for the people who use the predictions."""
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Target:
+    """What is predicted."""
+
+    column: Text
+    positive: int
+    """The class whose probability is predicted."""
+    definition: Text
+    """How the label is computed, in words."""
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Source:
+    """One source of data."""
+
+    location: Text
+    """A path relative to project.yaml, or ``package://NAME/PATH`` for a file inside a package."""
+    licence: Text
+    columns: Annotated[tuple[str, ...], Field(min_length=1)]
+    """Columns that must be there; others are dropped."""
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Split:
+    """A split in time: the last months judge, the months before them choose, the rest trains."""
+
+    first: Month
+    """First month of data that is read, ``YYYY-MM``."""
+    validation_months: Annotated[int, Field(ge=1)]
+    holdout_months: Annotated[int, Field(ge=1)]
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Features:
+    """The columns the model sees, and those it must never see."""
+
+    numeric: tuple[str, ...]
+    categorical: tuple[str, ...]
+    known_afterwards: tuple[str, ...]
+    """Columns that exist only after the event: using one is leakage."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All features, numeric first, in a stable order."""
+        return self.numeric + self.categorical
+
+    @model_validator(mode="after")
+    def _no_leak(self) -> Features:
+        leaked = sorted(set(self.names) & set(self.known_afterwards))
+        if leaked:
+            raise ValueError(f"{leaked} are features but known only after the event")
+        return self
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class FloatRange:
+    """A real hyper-parameter in [low, high]."""
+
+    type: Literal["float"]
+    low: float
+    high: float
+    log: bool = False
+    step: float | None = None
+
+    @model_validator(mode="after")
+    def _ordered(self) -> FloatRange:
+        _check_range(self.low, self.high, self.log, self.step)
+        return self
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class IntRange:
+    """A whole hyper-parameter in [low, high]."""
+
+    type: Literal["int"]
+    low: int
+    high: int
+    log: bool = False
+    step: int = 1
+
+    @model_validator(mode="after")
+    def _ordered(self) -> IntRange:
+        _check_range(self.low, self.high, self.log, None if self.step == 1 else self.step)
+        return self
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Choices:
+    """A categorical hyper-parameter."""
+
+    type: Literal["categorical"]
+    choices: Annotated[tuple[None | bool | int | float | str, ...], Field(min_length=1)]
+
+
+Parameter = Annotated[FloatRange | IntRange | Choices, Field(discriminator="type")]
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Search:
+    """How the estimator is tuned."""
+
+    estimator: Text
+    """Import path of a scikit-learn estimator class."""
+    space: Annotated[dict[str, Parameter], Field(min_length=1)]
+    """Constructor argument of the estimator -> its range."""
+    metric: Text
+    """The metric that is optimised on the validation rows."""
+    direction: Direction
+    fixed: dict[str, Any] = Field(default_factory=dict)
+    """Constructor arguments that are not searched."""
+    n_trials: Annotated[int, Field(ge=1)] = 20
+    timeout: Annotated[float, Field(gt=0)] | None = None
+    """Seconds after which no new trial starts; None means no limit."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    fractions: Annotated[tuple[float, ...], Field(min_length=1)] = (0.1, 0.3, 1.0)
+    """Growing shares of the training rows; after each one a hopeless trial is pruned."""
+    sampler: Literal["tpe", "random"] = "tpe"
+    pruner: Literal["median", "hyperband", "none"] = "median"
+
+    @model_validator(mode="after")
+    def _growing(self) -> Search:
+        grows = list(self.fractions) == sorted(set(self.fractions))
+        if not grows or self.fractions[0] <= 0 or self.fractions[-1] != 1.0:
+            raise ValueError(f"fractions {list(self.fractions)} must grow from above 0 to 1.0")
+        overlap = sorted(set(self.fixed) & set(self.space))
+        if overlap:
+            raise ValueError(f"{overlap} are both fixed and searched")
+        return self
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class ChampionGate:
+    """Configuration of the champion gate."""
+
+    metric: Text
+    direction: Direction
+    tolerance: Annotated[float, Field(ge=0)]
+    """How much worse than the champion still counts as not worse, in the unit of the metric."""
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Gates:
+    """Which suites judge which table, and how the model gates are set."""
+
+    suites: Annotated[dict[str, Text], Field(min_length=1)]
+    """Table name -> suite file, relative to project.yaml."""
+    champion: ChampionGate
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class StageRule:
+    """What a stage asks for, and the alias that moves with it."""
+
+    requires: Annotated[tuple[str, ...], Field(min_length=1)]
+    """Gates whose report must say ``passed``."""
+    alias: Text
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Promotion:
+    """The promotion policy of one registered model."""
+
+    model: Text
+    """Name of the registered model."""
+    stages: Annotated[dict[Stage, StageRule], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _distinct_aliases(self) -> Promotion:
+        aliases = [rule.alias.lower() for rule in self.stages.values()]
+        if len(set(aliases)) < len(aliases):
+            raise ValueError(f"two stages share one alias: {aliases}")
+        return self
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Project:
+    """The problem as the team states it."""
+
+    name: Text
+    goal: Text
+    owner: Text
+    task: Literal["binary-classification"]
+    unit: Text
+    """The unit of decision: what one row stands for."""
+    target: Target
+    decision_threshold: Annotated[float, Field(gt=0, lt=1)]
+    """Probability from which the positive class is predicted."""
+    kpis: Annotated[tuple[Kpi, ...], Field(min_length=1)]
+    sources: Annotated[dict[str, Source], Field(min_length=1)]
+    time_column: Text
+    split: Split
+    features: Features
+    slices: tuple[str, ...]
+    """Columns by which the evaluation is broken down."""
+    search: Search
+    gates: Gates
+    promotion: Promotion
+
+    @model_validator(mode="after")
+    def _target_is_no_feature(self) -> Project:
+        if self.target.column in self.features.names:
+            raise ValueError(f"the target '{self.target.column}' is among the features")
+        return self
+
+
+def load_project(file: Path) -> Project:
+    """Read and check project.yaml.
+
+    Args:
+        file: The YAML file.
+
+    Returns:
+        The project, every value checked.
+
+    Raises:
+        ProjectFileError: The file is missing or unreadable, a key is unknown or missing, a value
+            has the wrong type, or two values contradict each other.
+    """
+    root = _compose(file)
+    try:
+        values = yaml.safe_load(file.read_text(encoding="utf-8"))
+        return TypeAdapter(Project).validate_json(json.dumps(values), strict=True)
+    except ValidationError as error:
+        unknown_first = sorted(error.errors(), key=lambda e: e["type"] != UNKNOWN_KEY)
+        raise _project_error(file, root, unknown_first[0]) from None
+
+
+def project_digest(file: Path) -> str:
+    """Return the SHA-256 of the file's parsed content: comments and layout do not count."""
+    values = yaml.safe_load(file.read_text(encoding="utf-8"))
+    text = json.dumps(values, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _check_range(low: float, high: float, log: bool, step: float | None) -> None:
+    if low >= high:
+        raise ValueError(f"low {low} must be below high {high}")
+    if log and low <= 0:
+        raise ValueError(f"a log range needs low > 0, found {low}")
+    if log and step is not None:
+        raise ValueError("a log range takes no step")
+
+
+def _compose(file: Path) -> yaml.Node:
+    try:
+        root = yaml.compose(file.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+    except OSError as error:
+        raise ProjectFileError(file, 1, str(error.strerror), "a readable project.yaml") from None
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise ProjectFileError(file, line, f"not YAML: {error.problem}", "valid YAML") from None
+    if root is None:
+        raise ProjectFileError(file, 1, "the file is empty", "the keys of a project")
+    return root
+
+
+def _project_error(file: Path, root: yaml.Node, error: ErrorDetails) -> MlflowExtError:
+    location = [part for part in error["loc"] if part not in ("float", "int", "categorical")]
+    kind, key = error["type"], str(location[-1]) if location else "project.yaml"
+    where = ".".join(map(str, location)) or "the file"
+    line = _line(root, location)
+    if kind == UNKNOWN_KEY:
+        known = _known_keys(location[:-1])
+        guess = nearest(key, known)
+        fix = f"rename it to '{guess}'" if guess else f"remove '{key}'"
+        return ProjectFileError(file, line, f"unknown key '{where}'", one_of(known), fix)
+    if kind in ("missing", "missing_argument", "missing_keyword_only_argument"):
+        return ProjectFileError(file, line, f"missing key '{where}'", "a value", f"add '{key}:'")
+    message = error["msg"].removeprefix("Value error, ")
+    found = f"'{where}' is {error['input']!r}" if kind != "value_error" else f"'{where}'"
+    return ProjectFileError(file, line, found, message)
+
+
+def _line(root: yaml.Node, location: list[int | str]) -> int:
+    """Line of the deepest node on the way to *location* that the file really has."""
+    node, line = root, root.start_mark.line
+    for part in location:
+        entry = _child(node, part)
+        if entry is None:
+            break
+        key, node = entry
+        line = key.start_mark.line
+    return line + 1
+
+
+def _child(node: yaml.Node, part: int | str) -> tuple[yaml.Node, yaml.Node] | None:
+    if isinstance(node, yaml.MappingNode):
+        return next(((k, v) for k, v in node.value if k.value == str(part)), None)
+    if isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+        return node.value[part], node.value[part]
+    return None
+
+
+def _known_keys(location: list[int | str]) -> list[str]:
+    """Keys that may stand at *location*, read from the schema, so that they cannot go stale."""
+    schema = TypeAdapter(Project).json_schema()
+    node: dict[str, Any] = schema
+    for part in location:
+        node = _resolve(schema, node)
+        named = node.get("properties", {}).get(part)
+        node = named or node.get("items") or node.get("additionalProperties") or {}
+    return sorted(_resolve(schema, node).get("properties", {}))
+
+
+def _resolve(schema: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:
+    options = node.get("oneOf")
+    if options:
+        merged = [_resolve(schema, option).get("properties", {}) for option in options]
+        return {"properties": {key: value for part in merged for key, value in part.items()}}
+    if "$ref" in node:
+        found: dict[str, Any] = schema["$defs"][node["$ref"].rsplit("/", 1)[-1]]
+        return found
+    return node

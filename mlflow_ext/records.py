@@ -1,0 +1,232 @@
+"""The frozen values that flow between layers, and their JSON form.
+
+Siblings never import each other; they meet here. A record holds plain values only, does nothing,
+and survives a round trip: ``from_json(type(r), to_json(r)) == r``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any, TypeVar
+
+Json = None | bool | int | float | str | list[Any] | dict[str, Any]
+RecordT = TypeVar("RecordT")
+
+
+class Verdict(StrEnum):
+    """What a gate says. Only ``PASSED`` counts as passed."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    INCONCLUSIVE = "inconclusive"
+    SKIPPED = "skipped"
+
+
+class Severity(StrEnum):
+    """Whether a failed check stops what follows."""
+
+    BLOCK = "block"
+    WARN = "warn"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """One comparison inside a gate."""
+
+    name: str
+    """What was compared, e.g. ``roc_auc`` or ``expect_column_values_to_not_be_null(origin)``."""
+    verdict: Verdict
+    """Outcome of this comparison alone."""
+    expected: str
+    """The threshold or rule in words, e.g. ``>= 0.68``."""
+    observed: Json = None
+    """The measured value, in the unit of *name*."""
+    interval: tuple[float, float] | None = None
+    """Confidence interval of *observed* (low, high), where one was computed."""
+    rows: int | None = None
+    """Rows the value was computed from."""
+    slice: str | None = None
+    """Subgroup, e.g. ``carrier=UA``; None means all rows."""
+    severity: Severity = Severity.BLOCK
+    """A ``WARN`` check is reported but never decides."""
+    reason: str = ""
+    """Why there is no verdict, what is missing, or why the rule exists."""
+    example: dict[str, Any] | None = None
+    """One row that breaks the rule."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GateReport:
+    """What one gate says about one subject."""
+
+    gate: str
+    """Name of the gate: its module in ``mlflow_ext/gates``."""
+    subject: str
+    """What was judged: ``models:/NAME/VERSION`` or ``table:NAME``."""
+    checks: tuple[Check, ...]
+    """Every comparison made, in order."""
+    fingerprints: dict[str, str]
+    """Table name -> content fingerprint of the rows that were judged."""
+    config_digest: str
+    """SHA-256 of the gate's configuration, hex."""
+    created_ms: int
+    """When, in milliseconds since the epoch."""
+
+    @property
+    def verdict(self) -> Verdict:
+        """The blocking checks taken together."""
+        return combine([c.verdict for c in self.checks if c.severity is Severity.BLOCK])
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """One line for each blocking check that did not pass."""
+        return tuple(
+            describe(check)
+            for check in self.checks
+            if check.severity is Severity.BLOCK and check.verdict is not Verdict.PASSED
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColumnFingerprint:
+    """Identity of one column: its name, its logical type and its values."""
+
+    name: str
+    dtype: str
+    digest: str
+    """SHA-256, 64 hex digits."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableFingerprint:
+    """Identity of a table's content, whatever file layout holds it."""
+
+    digest: str
+    """SHA-256 over all columns and the row count, 64 hex digits."""
+    rows: int
+    ordered: bool
+    """True: the order of rows is part of the identity."""
+    columns: tuple[ColumnFingerprint, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableVersion:
+    """A written table: where it lies and what exactly it is."""
+
+    name: str
+    run_id: str
+    """The MLflow run that wrote it."""
+    path: str
+    """Artifact path inside that run."""
+    fingerprint: TableFingerprint
+
+
+@dataclass(frozen=True, kw_only=True)
+class Requirement:
+    """One thing a policy asks for before a transition, and what was found instead."""
+
+    name: str
+    """The gate or condition, e.g. ``gate champion``."""
+    found: str
+    """What there is: a verdict, ``no report``, …"""
+    fix: str
+    """The command that would meet it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """What the policy says about one requested transition."""
+
+    model: str
+    version: int
+    to_stage: str
+    unmet: tuple[Requirement, ...]
+    """Everything that stands in the way; empty means yes."""
+
+    @property
+    def is_allowed(self) -> bool:
+        """True when nothing stands in the way."""
+        return not self.unmet
+
+
+class Action(StrEnum):
+    """Why a version changed its stage."""
+
+    PROMOTE = "promote"
+    ROLLBACK = "rollback"
+    ARCHIVE = "archive"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Transition:
+    """One change of stage: who, when, why, and on what evidence."""
+
+    model: str
+    version: int
+    action: Action
+    from_stage: str
+    to_stage: str
+    actor: str
+    reason: str
+    time_ms: int
+    """When, in milliseconds since the epoch."""
+    replaced: int | None = None
+    """The version that held *to_stage* before, if any."""
+    gates: dict[str, str] | None = None
+    """Gate name -> verdict at that moment."""
+
+
+def combine(verdicts: Sequence[Verdict]) -> Verdict:
+    """Take several verdicts as one: the worst wins; nothing judged is inconclusive.
+
+    >>> combine([Verdict.PASSED, Verdict.SKIPPED])
+    <Verdict.SKIPPED: 'skipped'>
+    >>> combine([])
+    <Verdict.INCONCLUSIVE: 'inconclusive'>
+    """
+    for worst in (Verdict.FAILED, Verdict.INCONCLUSIVE, Verdict.SKIPPED):
+        if worst in verdicts:
+            return worst
+    return Verdict.PASSED if verdicts else Verdict.INCONCLUSIVE
+
+
+def describe(check: Check) -> str:
+    """Say one check in one line: name, slice, verdict, observed against expected, reason."""
+    where = f" [{check.slice}]" if check.slice else ""
+    why = f" ({check.reason})" if check.reason else ""
+    return (
+        f"{check.name}{where} {check.verdict}: observed {_shown(check.observed)}, "
+        f"expected {check.expected}{why}"
+    )
+
+
+def _shown(value: Json) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def to_dict(record: Any) -> dict[str, Any]:
+    """Return *record* as JSON values, derived properties such as ``verdict`` included."""
+    values = asdict(record)
+    if isinstance(record, GateReport):
+        values["verdict"] = str(record.verdict)
+    return values
+
+
+def to_json(record: Any) -> str:
+    """Write *record* as JSON with sorted keys and two spaces, so that equal records are equal text."""
+    import json
+
+    return json.dumps(to_dict(record), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def from_json(kind: type[RecordT], text: str) -> RecordT:
+    """Read a record of *kind* back from `to_json`.
+
+    Raises:
+        pydantic.ValidationError: The text is not such a record.
+    """
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(kind).validate_json(text)
