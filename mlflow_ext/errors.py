@@ -65,6 +65,10 @@ class ProjectFileError(MlflowExtError):
         self.line = line
 
 
+class WindowError(MlflowExtError):
+    """A window of months is malformed, or too short for the split that is asked for."""
+
+
 class SourceError(MlflowExtError):
     """A source of data is missing, truncated, empty or of another shape than declared."""
 
@@ -98,6 +102,17 @@ class SuiteError(MlflowExtError):
     def __init__(self, suite: str, found: str, expected: str, fix: str) -> None:
         super().__init__(f"suite '{suite}': {found}", expected, fix)
         self.suite = suite
+
+
+class DirectionError(MlflowExtError):
+    """A metric is asked to go the wrong way: a loss maximized, a score minimized."""
+
+    def __init__(self, metric: str, stated: str, actual: str) -> None:
+        super().__init__(
+            f"metric '{metric}' with direction '{stated}'",
+            f"direction '{actual}'",
+            f"write 'direction: {actual}' beside '{metric}' in project.yaml",
+        )
 
 
 class SearchError(MlflowExtError):

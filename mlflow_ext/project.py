@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -17,14 +18,15 @@ import yaml
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
 
-from mlflow_ext.errors import MlflowExtError, ProjectFileError, nearest, one_of
+from mlflow_ext.errors import MlflowExtError, ProjectFileError, WindowError, nearest, one_of
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 UNKNOWN_KEY = "unexpected_keyword_argument"  # pydantic's name for it, in dataclasses
 STRICT = ConfigDict(extra="forbid", strict=True)
-Month = Annotated[str, Field(pattern=r"^\d{4}-(0[1-9]|1[0-2])$")]
+MONTH_PATTERN = r"^\d{4}-(0[1-9]|1[0-2])$"
+Month = Annotated[str, Field(pattern=MONTH_PATTERN)]
 Text = Annotated[str, Field(min_length=1)]
 Direction = Literal["maximize", "minimize"]
 Stage = Literal["Staging", "Production"]
@@ -73,6 +75,46 @@ class Split:
     """First month of data that is read, ``YYYY-MM``."""
     validation_months: Annotated[int, Field(ge=1)]
     holdout_months: Annotated[int, Field(ge=1)]
+
+    def windows(self, through: str) -> Windows:
+        """Cut the months from ``first`` to *through* into train, validation and holdout.
+
+        Args:
+            through: Last month of data, ``YYYY-MM``.
+
+        Raises:
+            WindowError: *through* is no month, or leaves no month to train on.
+        """
+        months = month_range(self.first, through)
+        holdout = len(months) - self.holdout_months
+        validation = holdout - self.validation_months
+        if validation < 1:
+            needed = _month_number(self.first) + self.validation_months + self.holdout_months
+            raise WindowError(
+                f"through={through} leaves no month to train on",
+                f"{_month_name(needed)} or later: the data starts with {self.first}, "
+                f"{self.validation_months} + {self.holdout_months} months are kept back",
+                f"mlflow run . -P through={_month_name(needed)}",
+            )
+        return Windows(
+            train=months[:validation],
+            validation=months[validation:holdout],
+            holdout=months[holdout:],
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Windows:
+    """Months of each part of the data, ``YYYY-MM``, in order."""
+
+    train: tuple[str, ...]
+    validation: tuple[str, ...]
+    holdout: tuple[str, ...]
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        """Every month, first to last."""
+        return self.train + self.validation + self.holdout
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -270,11 +312,36 @@ def load_project(file: Path) -> Project:
         raise _project_error(file, root, unknown_first[0]) from None
 
 
+def month_range(first: str, last: str) -> tuple[str, ...]:
+    """List the months from *first* to *last*, both included.
+
+    Raises:
+        WindowError: One of them is no month.
+
+    >>> month_range("2012-12", "2013-02")
+    ('2012-12', '2013-01', '2013-02')
+    """
+    return tuple(map(_month_name, range(_month_number(first), _month_number(last) + 1)))
+
+
 def project_digest(file: Path) -> str:
     """Return the SHA-256 of the file's parsed content: comments and layout do not count."""
     values = yaml.safe_load(file.read_text(encoding="utf-8"))
     text = json.dumps(values, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _month_number(month: str) -> int:
+    if not re.fullmatch(MONTH_PATTERN, month):
+        raise WindowError(
+            f"'{month}' is no month", "YYYY-MM, e.g. 2013-06", "mlflow run . -P through=2013-06"
+        )
+    year, number = month.split("-")
+    return int(year) * 12 + int(number) - 1
+
+
+def _month_name(number: int) -> str:
+    return f"{number // 12:04d}-{number % 12 + 1:02d}"
 
 
 def _check_range(low: float, high: float, log: bool, step: float | None) -> None:

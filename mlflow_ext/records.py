@@ -96,7 +96,7 @@ class ColumnFingerprint:
     name: str
     dtype: str
     digest: str
-    """SHA-256, 64 hex digits."""
+    """SHA-256, 64 hex digits; empty where the order of rows does not count (rows are hashed whole)."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,25 @@
+"""``mlflow-ext status MODEL``: what a model is for, which version is where, and on what grounds."""
+
+from __future__ import annotations
+
+import click
+
+from mlflow_ext.cli._options import store_options
+from mlflow_ext.cli._output import emit, say
+
+
+@click.command()
+@click.argument("model")
+@store_options
+def command(model: str, tracking_uri: str | None, registry_uri: str | None) -> None:
+    """Show the versions of MODEL and their grounds.
+
+    Each version with its stage, aliases, gate verdicts, KPIs, run and commit, newest first.
+    """
+    from mlflow_ext.records import to_dict
+    from mlflow_ext.registry.connection import connect
+    from mlflow_ext.registry.status import read_status
+
+    status = read_status(connect(tracking_uri, registry_uri), model)
+    say(status.mode)
+    emit(to_dict(status))

@@ -1,0 +1,1 @@
+"""Where data comes from, and what exactly it is: sources, fingerprints, versions."""

@@ -1,0 +1,1 @@
+"""Judges: each module looks at one thing (a table, a model version) and returns a `GateReport`."""

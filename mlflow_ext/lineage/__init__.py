@@ -1,0 +1,1 @@
+"""Where things come from: code, machine, steps. Light: `import mlflow` comes through here."""

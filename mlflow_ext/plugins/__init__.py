@@ -1,0 +1,1 @@
+"""The MLflow entry points: one thin module each, listed in pyproject.toml."""

@@ -1,0 +1,121 @@
+"""Reaching a registry, or saying in seconds that it cannot be reached.
+
+MLflow waits for minutes on a dead server: ``MLFLOW_HTTP_REQUEST_MAX_RETRIES`` (7),
+``MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR`` (2) and ``MLFLOW_HTTP_REQUEST_TIMEOUT`` (120 s) decide how
+long. The command line lowers them unless they are set; a program that embeds this package does the
+same if it wants to be as quick.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlflow_ext.errors import RegistryStateError, StoreUnreachableError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+NO_ANSWER = {
+    "INTERNAL_ERROR",  # what MLflow raises when the connection fails
+    "TEMPORARILY_UNAVAILABLE",
+    "REQUEST_LIMIT_EXCEEDED",
+    "IO_ERROR",
+    "UNAUTHENTICATED",
+    "CUSTOMER_UNAUTHORIZED",
+    "PERMISSION_DENIED",
+}
+DOCTOR = "start it or correct its address, then ask: mlflow-ext doctor"
+ELSEWHERE = "go to the folder that holds it, or set MLFLOW_TRACKING_URI"
+
+
+def connect(tracking_uri: str | None = None, registry_uri: str | None = None) -> MlflowClient:
+    """Open a client of stores that exist, after one quick look whether their databases answer.
+
+    Args:
+        tracking_uri: Where runs live; None means MLflow's own setting.
+        registry_uri: Where models live; None means MLflow's own setting.
+
+    Raises:
+        StoreUnreachableError: A database is not there or cannot be opened.
+        RegistryStateError: MLflow does not know the kind of an address.
+    """
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    tracking = tracking_uri or mlflow.get_tracking_uri()
+    registry = registry_uri or tracking_uri or mlflow.get_registry_uri()
+    for uri in {tracking, registry}:
+        _probe_database(uri)
+    try:
+        return mlflow.MlflowClient(tracking, registry)
+    except MlflowException as error:
+        raise _translate(error, tracking) from None
+
+
+@contextmanager
+def reaching(client: MlflowClient) -> Iterator[None]:
+    """Turn what MLflow raises inside the block into an error that says what to do.
+
+    Raises:
+        StoreUnreachableError: The registry or its artifact store does not answer or lets nobody in.
+        RegistryStateError: It answers, and refuses the request.
+    """
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except (MlflowException, OSError) as error:
+        uri = getattr(client, "_registry_uri", None) or client.tracking_uri
+        raise _translate(error, uri) from error
+
+
+def is_missing(error: Exception) -> bool:
+    """Tell whether MLflow means that the thing does not exist."""
+    return getattr(error, "error_code", None) == "RESOURCE_DOES_NOT_EXIST"
+
+
+def _probe_database(uri: str) -> None:
+    """Fail at once where MLflow would try a dead database for minutes, or create an empty one."""
+    from mlflow.store.db.db_types import DATABASE_ENGINES
+    from mlflow.store.db.utils import create_sqlalchemy_engine
+    from sqlalchemy.exc import SQLAlchemyError
+
+    if re.split("[:+]", uri, maxsplit=1)[0] not in DATABASE_ENGINES:
+        return
+    try:
+        engine = create_sqlalchemy_engine(uri)  # type: ignore[no-untyped-call]
+        if engine.dialect.name == "sqlite" and not Path(engine.url.database).exists():
+            raise StoreUnreachableError("MLflow database", uri, "there is no such file", ELSEWHERE)
+        with engine.connect():
+            pass
+    except (SQLAlchemyError, ImportError) as error:
+        raise StoreUnreachableError("MLflow database", _hide(uri), _cause(error), DOCTOR) from None
+
+
+def _translate(error: Exception, uri: str) -> StoreUnreachableError | RegistryStateError:
+    code = getattr(error, "error_code", "IO_ERROR")
+    if code in NO_ANSWER:
+        return StoreUnreachableError("model registry", _hide(uri), _cause(error), DOCTOR)
+    return RegistryStateError(
+        f"{_hide(uri)}: {_cause(error)}", f"a request that the registry accepts ({code})", DOCTOR
+    )
+
+
+def _cause(error: Exception) -> str:
+    """Keep the operating system's own words, else the first line."""
+    text = str(error).strip() or type(error).__name__
+    system = re.search(r"\[Errno -?\d+\] ([^'\")]+)", text)
+    return system.group(1) if system else text.splitlines()[0]
+
+
+def _hide(uri: str) -> str:
+    """Replace the password in an address.
+
+    >>> _hide("postgresql://me:secret@db/mlflow")
+    'postgresql://me:***@db/mlflow'
+    """
+    return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", uri)

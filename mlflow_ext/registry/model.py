@@ -1,0 +1,168 @@
+"""Registering a trained model: a file that loads back the same, and a version that says whence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.metadata import version as installed_version
+from typing import TYPE_CHECKING, Any
+
+from mlflow_ext.errors import RegistryStateError
+from mlflow_ext.registry import tags
+from mlflow_ext.registry.card import ModelCard, describe_model
+from mlflow_ext.registry.connection import reaching
+from mlflow_ext.registry.serialization import SKOPS, Serialization, choose_serialization
+from mlflow_ext.registry.snapshot import read_snapshot
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from mlflow import ActiveRun, MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
+    from mlflow.models.model import ModelInfo
+
+REQUIRED = ("mlflow", "scikit-learn", "numpy", "pandas", "scipy", "skops", "cloudpickle")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoggedModel:
+    """A model file in MLflow, not yet in the registry."""
+
+    model_id: str
+    """Id of MLflow's logged model, ``m-…``."""
+    run_id: str
+    """The run that trained it."""
+    serialization: str
+    """``skops`` or ``cloudpickle``."""
+
+    @property
+    def uri(self) -> str:
+        """Address of the model file, ``models:/m-…``."""
+        return f"models:/{self.model_id}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Registration:
+    """A version in the registry."""
+
+    model: str
+    version: int
+    logged: LoggedModel
+
+
+def log_model(model: Any, example: pd.DataFrame) -> LoggedModel:
+    """Log *model* in the active run, and make sure that it loads back as the same model.
+
+    Args:
+        model: A fitted scikit-learn estimator.
+        example: A few rows of features; whole numbers are declared as doubles in the signature.
+
+    Returns:
+        Where it lies, and how it was written.
+
+    Raises:
+        RegistryStateError: No run is active, or the file loads back as another model.
+        StoreUnreachableError: The store does not answer.
+    """
+    import mlflow
+
+    run = _active_run()
+    with reaching(mlflow.MlflowClient()):
+        info, form = _log(model, as_doubles(example))
+        mlflow.set_tag(tags.SERIALIZATION, form.format)
+    return LoggedModel(model_id=info.model_id, run_id=run.info.run_id, serialization=form.format)
+
+
+def register_model(client: MlflowClient, logged: LoggedModel, card: ModelCard) -> Registration:
+    """Register a logged model as a version of the project's model.
+
+    A logged model is registered once: asking again returns the version that is already there.
+
+    Args:
+        client: The registry.
+        logged: What `log_model` returned.
+        card: What belongs to the version beside the file.
+
+    Returns:
+        The version.
+
+    Raises:
+        StoreUnreachableError: The registry does not answer.
+    """
+    describe_model(client, card)
+    name = card.project.promotion.model
+    version = _find_version(client, name, logged)
+    if version is None:
+        with reaching(client):
+            trained = client.get_run(logged.run_id).data.tags
+            version = client.create_model_version(
+                name,
+                source=logged.uri,
+                run_id=logged.run_id,
+                tags={
+                    **card.version_tags,
+                    **{key: trained[key] for key in _PROVENANCE if key in trained},
+                    tags.SERIALIZATION: logged.serialization,
+                },
+            )
+    return Registration(model=name, version=int(version.version), logged=logged)
+
+
+def as_doubles(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return *frame* with whole numbers as doubles, which is what the signature asks for.
+
+    A whole number that may be missing arrives as a double, and MLflow refuses to convert an int64
+    column to double when a loaded model is called with one.
+    """
+    whole = frame.select_dtypes("integer").columns
+    return frame.astype(dict.fromkeys(whole, "float64"))
+
+
+_PROVENANCE = (tags.COMMIT, tags.DIRTY)
+
+
+def _active_run() -> ActiveRun:
+    import mlflow
+
+    run = mlflow.active_run()
+    if run is None:
+        raise RegistryStateError(
+            "no MLflow run is active",
+            "a run that the model belongs to",
+            "call it inside `with mlflow.start_run():`",
+        )
+    return run
+
+
+def _find_version(client: MlflowClient, name: str, logged: LoggedModel) -> ModelVersion | None:
+    versions = read_snapshot(client, name).versions.values()
+    return next((version for version in versions if version.source == logged.uri), None)
+
+
+def _log(model: Any, example: pd.DataFrame) -> tuple[ModelInfo, Serialization]:
+    import mlflow
+
+    form = choose_serialization(model, example)
+    answer = model.predict(example)
+    info = mlflow.sklearn.log_model(
+        model,
+        name="model",
+        signature=mlflow.models.infer_signature(example, answer),
+        input_example=example,
+        pip_requirements=[f"{name}=={installed_version(name)}" for name in REQUIRED],
+        serialization_format=form.format,
+        skops_trusted_types=list(form.trusted_types) if form.format == SKOPS else None,
+    )
+    _verify(info.model_uri, example, answer)
+    return info, form
+
+
+def _verify(uri: str, example: pd.DataFrame, answer: Any) -> None:
+    import mlflow
+    import numpy as np
+
+    again = mlflow.pyfunc.load_model(uri).predict(example)
+    if not np.array_equal(np.asarray(again), np.asarray(answer)):
+        raise RegistryStateError(
+            f"{uri} answers otherwise than the model that was logged",
+            "equal predictions on the input example",
+            "make the estimator's state survive pickling, then register again",
+        )

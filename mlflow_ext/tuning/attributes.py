@@ -1,0 +1,32 @@
+"""Names under which the suite keeps its own facts in a study, in a trial and in a child run."""
+
+from __future__ import annotations
+
+OWN = "mlflow_ext."
+
+# In the study.
+STUDY_ID = OWN + "study_id"
+"""Identity of the study; a tag of its child runs too, because two studies may share a name."""
+DEFINITION = OWN + "definition"
+"""The search the study was begun with."""
+
+# In a trial; tags of its child run too.
+OWNER = OWN + "owner"
+"""The process that runs the trial, as `mlflow_ext.process.current_process` names it."""
+RETRY_OF = OWN + "retry_of"
+"""Number of the trial whose process stopped before it ended, and which this trial repeats."""
+ATTEMPT = OWN + "attempt"
+"""1 more than the number of processes that died while they ran these parameters."""
+ERROR = OWN + "error"
+"""What the objective raised."""
+REPORTED_MS = OWN + "reported_ms"
+"""When each intermediate value was reported, in milliseconds since the epoch."""
+
+# Only in a child run.
+STUDY = OWN + "study"
+TRIAL = OWN + "trial"
+STATE = OWN + "state"
+REASON = OWN + "reason"
+"""Why the trial did not complete."""
+NON_FINITE = OWN + "non_finite"
+"""Values that a chart cannot show: infinite or not a number."""

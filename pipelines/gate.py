@@ -1,0 +1,92 @@
+"""Step 8: judge the version. The verdicts stay with it; `promote` acts on them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import mlflow
+
+from mlflow_ext.evaluation.report import evaluate
+from mlflow_ext.gates.champion import Opponent, base_rate_opponent, judge_champion
+from mlflow_ext.gates.config import now_ms
+from mlflow_ext.gates.data import judge_data
+from mlflow_ext.gates.metrics import judge_metrics
+from mlflow_ext.gates.record import log_report
+from mlflow_ext.gates.subject import GateSubject
+from mlflow_ext.lineage.steps import active_run
+from mlflow_ext.project import ChampionGate, Kpi
+from mlflow_ext.records import GateReport
+from mlflow_ext.registry.evidence import attach_reports
+from mlflow_ext.registry.snapshot import read_snapshot
+from pipelines.evaluate import predict
+from pipelines.features import Prepared
+from pipelines.options import step_command
+from pipelines.register import Registered
+from pipelines.split import Parts, Problem, cut
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gated:
+    """What every gate says about the version."""
+
+    reports: tuple[GateReport, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Criteria:
+    """What the model gates measure against."""
+
+    kpis: tuple[Kpi, ...]
+    champion: ChampionGate
+
+
+def gate(problem: Problem, criteria: Criteria, features: Prepared, register: Registered) -> Gated:
+    """Judge data, KPIs and champion, and attach the reports to the version."""
+    parts = cut(features.table, problem)
+    subject = GateSubject(
+        model=register.model,
+        version=register.version,
+        fingerprints={"features": features.table.fingerprint.digest},
+        rows=len(parts.holdout.y),
+        created_ms=now_ms(),
+    )
+    challenger = predict(register.source, "holdout", parts.holdout, problem)
+    reports = (
+        _judge_data(features, register),
+        judge_metrics(criteria.kpis, evaluate(challenger).metrics, subject),
+        judge_champion(criteria.champion, challenger, _opponent(register, parts, problem), subject),
+    )
+    _store(register, reports)
+    return Gated(reports=reports)
+
+
+def _judge_data(features: Prepared, registered: Registered) -> GateReport:
+    used = {name: text for report in features.reports for name, text in report.fingerprints.items()}
+    return judge_data(
+        features.reports, model=registered.model, version=registered.version, fingerprints=used
+    )
+
+
+def _opponent(registered: Registered, parts: Parts, problem: Problem) -> Opponent:
+    """Find the version in Production; while there is none, the base rate stands in for it."""
+    snapshot = read_snapshot(mlflow.MlflowClient(), registered.model)
+    champions = [v for v in snapshot.in_stage("Production") if v != registered.version]
+    if not champions:
+        return base_rate_opponent(parts.train.y.to_numpy(), len(parts.holdout.y))
+    uri = f"models:/{registered.model}/{champions[-1]}"
+    champion = predict(uri, "holdout", parts.holdout, problem)
+    return Opponent(name=uri, probability=champion.probability)
+
+
+def _store(registered: Registered, reports: Sequence[GateReport]) -> None:
+    for report in reports:
+        log_report(report)
+    run_id = active_run().info.run_id
+    attach_reports(mlflow.MlflowClient(), registered.model, registered.version, run_id, reports)
+
+
+command = step_command("gate")
+
+if __name__ == "__main__":
+    command()

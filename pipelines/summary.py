@@ -1,0 +1,66 @@
+"""What a person reads: a line per step while it runs, one page at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import mlflow
+
+from mlflow_ext.lineage.steps import StepOutcome
+from mlflow_ext.project import Kpi, Project
+
+if TYPE_CHECKING:
+    from pipelines.evaluate import Evaluated
+    from pipelines.promote import Promoted
+    from pipelines.register import Registered
+
+
+def describe_outcome(outcome: StepOutcome) -> str:
+    """Say one step in one line; a refusal adds one line per reason."""
+    line = f"{outcome.name:<9} {outcome.status:<8} {outcome.seconds:6.1f} s  run {outcome.run_id}"
+    return "\n".join([line, *(f"    - {r}" for r in getattr(outcome.output, "refusals", ()))])
+
+
+def summarize(project: Project, outcomes: Sequence[StepOutcome]) -> str:
+    """Write the summary as Markdown, which the MLflow UI renders as the run's description."""
+    outputs = {outcome.name: outcome.output for outcome in outcomes}
+    parts = [f"**{project.name}**: {project.goal}"]
+    if "register" in outputs:
+        parts.append(_version(outputs["register"], outputs.get("promote")))
+    if "evaluate" in outputs:
+        parts.append(_kpis(project.kpis, outputs["evaluate"]))
+    parts += [_steps(outcomes), _where_to_look()]
+    return "\n\n".join(parts)
+
+
+def _version(registered: Registered, promoted: Promoted | None) -> str:
+    line = f"model `{registered.model}` version **{registered.version}**"
+    if promoted is None:
+        return line
+    alias = ", ".join(f"`@{alias}`" for alias in promoted.aliases) or "none"
+    reasons = [f"- {reason}" for reason in promoted.refusals]
+    return "\n".join([f"{line}, stage **{promoted.stage}**, alias {alias}", *reasons])
+
+
+def _kpis(kpis: Sequence[Kpi], evaluated: Evaluated) -> str:
+    rows = ["| KPI (holdout) | value | threshold |", "|---|---|---|"]
+    for kpi in kpis:
+        sign = "≥" if kpi.direction == "maximize" else "≤"
+        rows.append(
+            f"| {kpi.metric} | {evaluated.holdout[kpi.metric]:.4f} | {sign} {kpi.threshold} |"
+        )
+    return "\n".join(rows)
+
+
+def _steps(outcomes: Sequence[StepOutcome]) -> str:
+    rows = ["| step | status | seconds | run |", "|---|---|---|---|"]
+    rows += [f"| {o.name} | {o.status} | {o.seconds:.1f} | `{o.run_id}` |" for o in outcomes]
+    return "\n".join(rows)
+
+
+def _where_to_look() -> str:
+    uri = mlflow.get_tracking_uri()
+    if uri.startswith("http"):
+        return f"Look at it: {uri}"
+    return f"Look at it: `mlflow ui --backend-store-uri {uri}`"

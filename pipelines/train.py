@@ -1,0 +1,48 @@
+"""Step 5: fit one pipeline with the best parameters and log it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import mlflow
+
+from mlflow_ext.data.features import make_model
+from mlflow_ext.project import Search
+from mlflow_ext.registry.model import LoggedModel, log_model
+from mlflow_ext.tuning.space import build_estimator
+from pipelines.features import Prepared
+from pipelines.options import step_command
+from pipelines.split import Problem, cut
+from pipelines.tune import Tuned
+
+EXAMPLE_ROWS = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """The fitted model."""
+
+    logged: LoggedModel
+    """Where it lies, and how it was written."""
+    rows: int
+    """Rows it was fitted on."""
+
+
+def train(problem: Problem, search: Search, features: Prepared, tune: Tuned) -> Trained:
+    """Fit the model on the training months alone, so that validation and holdout stay unseen."""
+    rows = cut(features.table, problem).train
+    estimator = build_estimator(search, tune.params)
+    model = make_model(
+        problem.columns.numeric, problem.columns.categorical, estimator, problem.decision_threshold
+    )
+    model.fit(rows.X, rows.y)
+    mlflow.log_params({"estimator": search.estimator, **tune.params})
+    mlflow.log_metric("rows.train", len(rows.X))
+    logged = log_model(model, rows.X.head(EXAMPLE_ROWS))
+    return Trained(logged=logged, rows=len(rows.X))
+
+
+command = step_command("train")
+
+if __name__ == "__main__":
+    command()

@@ -1,0 +1,90 @@
+"""Step 4: search for the best parameters; every trial becomes a child run."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from mlflow_ext.data.features import make_model
+from mlflow_ext.evaluation.metrics import check_direction, score
+from mlflow_ext.project import Search
+from mlflow_ext.tuning import Tables, TuningTask
+from mlflow_ext.tuning import tune as run_study
+from mlflow_ext.tuning.space import build_estimator
+from pipelines.features import Prepared
+from pipelines.options import step_command
+from pipelines.split import Parts, Problem, cut
+
+HOME = Path(os.environ.get("MLFLOW_EXT_HOME", ".mlflow_ext"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tuned:
+    """What the search found."""
+
+    study: str
+    params: dict[str, Any]
+    """Constructor argument -> value of the best trial."""
+    value: float
+    """The search metric of the best trial on the validation months."""
+
+
+def tune(problem: Problem, search: Search, study: str, features: Prepared) -> Tuned:
+    """Run the study, or what is missing of it.
+
+    Args:
+        problem: What is learned, and how the table is cut.
+        search: The space and its budget.
+        study: Name of the study; empty: one name for one problem on one table.
+        features: The training table.
+
+    Raises:
+        SearchError: The search does not fit its estimator, or no trial completed.
+    """
+    check_direction(search.metric, search.direction)
+    name = study or _name_study(problem, search, features)
+    found = run_study(
+        TuningTask(
+            name=name,
+            storage_dir=HOME / "studies",
+            search=search,
+            make_model=partial(_make_model, problem, search),
+            tables=_tables(cut(features.table, problem)),
+            score=partial(score, search.metric, decision_threshold=problem.decision_threshold),
+        )
+    )
+    return Tuned(study=found.name, params=found.best_params, value=found.best_value)
+
+
+def _name_study(problem: Problem, search: Search, features: Prepared) -> str:
+    """Name what is searched where, but not for how long: more trials continue the same study."""
+    fingerprint = features.table.fingerprint.digest
+    parts = (
+        f"{problem} {search.estimator} {search.fixed} {search.space} {search.seed} {fingerprint}"
+    )
+    return f"{problem.through}-{hashlib.sha256(parts.encode()).hexdigest()[:10]}"
+
+
+def _make_model(problem: Problem, search: Search, params: dict[str, Any]) -> Any:
+    columns = problem.columns
+    estimator = build_estimator(search, params)
+    return make_model(columns.numeric, columns.categorical, estimator, problem.decision_threshold)
+
+
+def _tables(parts: Parts) -> Tables:
+    return Tables(
+        train_x=parts.train.X,
+        train_y=parts.train.y,
+        validation_x=parts.validation.X,
+        validation_y=parts.validation.y,
+    )
+
+
+command = step_command("tune")
+
+if __name__ == "__main__":
+    command()

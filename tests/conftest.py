@@ -1,0 +1,109 @@
+"""Real MLflow for every test: a fresh sqlite store, or a real server, never a mock."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+# Before the first import of MLflow and Great Expectations: they decide then whether to phone home.
+os.environ |= {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "GX_ANALYTICS_ENABLED": "false",
+}
+import mlflow  # a plugin module that is imported before MLflow stays unregistered
+
+ROOT = Path(__file__).resolve().parent.parent
+# Variables through which one test (or the caller's shell) would leak into the next.
+LEAKS = (
+    "MLFLOW_RUN_ID",
+    "MLFLOW_EXPERIMENT_ID",
+    "MLFLOW_EXPERIMENT_NAME",
+    "MLFLOW_TRACKING_URI",
+    "MLFLOW_REGISTRY_URI",
+)
+
+
+@pytest.fixture(autouse=True)
+def _clean_mlflow_state(monkeypatch):
+    for name in LEAKS:
+        monkeypatch.delenv(name, raising=False)
+    yield
+    while mlflow.active_run():
+        mlflow.end_run()
+
+
+@pytest.fixture
+def tracking(tmp_path, monkeypatch):
+    """A fresh sqlite store in an empty working directory; yields its client."""
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    before = mlflow.get_tracking_uri(), mlflow.get_registry_uri()
+    mlflow.set_tracking_uri(uri)
+    mlflow.set_registry_uri(uri)
+    mlflow.set_experiment("test")
+    yield mlflow.MlflowClient()
+    while mlflow.active_run():
+        mlflow.end_run()
+    mlflow.set_tracking_uri(before[0])
+    mlflow.set_registry_uri(before[1])
+    # The fluent API remembers the experiment of a store that is gone by the next test.
+    mlflow.tracking.fluent._active_experiment_id = None
+    os.environ.pop("MLFLOW_EXPERIMENT_ID", None)
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@contextmanager
+def serve(folder, port, *options):
+    """Run a real `mlflow server` on loopback; yields its URL, stops it by its process id."""
+    url, log = f"http://127.0.0.1:{port}", folder / f"server-{port}.log"
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [*command, "--workers", "1", *options],
+            cwd=folder,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+        try:
+            wait_until_healthy(url, process, log)
+            yield url
+        finally:
+            os.killpg(process.pid, signal.SIGTERM)
+            process.wait(timeout=30)
+
+
+@pytest.fixture
+def server(tmp_path):
+    """A real `mlflow server` on an empty store; yields its URL."""
+    store = f"sqlite:///{tmp_path}/server.db"
+    artifacts = str(tmp_path / "artifacts")
+    options = ("--backend-store-uri", store, "--artifacts-destination", artifacts)
+    with serve(tmp_path, free_port(), *options) as url:
+        yield url
+
+
+def wait_until_healthy(url, process, log):
+    for _ in range(240):
+        if process.poll() is not None:
+            break
+        try:
+            with urllib.request.urlopen(f"{url}/health", timeout=1):
+                return
+        except OSError:
+            time.sleep(0.25)
+    raise RuntimeError(f"mlflow server did not start:\n{log.read_text()}")

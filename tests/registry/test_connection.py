@@ -1,0 +1,66 @@
+"""Dead servers, missing databases, refusals: each ends as one error with a fix."""
+
+import socket
+
+import mlflow
+import pytest
+
+from mlflow_ext.errors import RegistryStateError, StoreUnreachableError
+from mlflow_ext.registry.connection import connect
+from mlflow_ext.registry.snapshot import read_snapshot
+
+
+@pytest.fixture
+def dead_url(monkeypatch):
+    """The address of a port on which nobody listens."""
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{probe.getsockname()[1]}"
+
+
+def test_a_dead_server_is_an_error_with_its_address_and_the_cause(dead_url):
+    client = connect(dead_url)
+    with pytest.raises(StoreUnreachableError) as caught:
+        read_snapshot(client, "delay")
+    assert caught.value.found == f"model registry at {dead_url}: Connection refused"
+    assert "mlflow-ext doctor" in caught.value.fix
+
+
+def test_the_registry_is_named_when_it_is_the_registry_that_is_dead(shop, dead_url):
+    client = connect(mlflow.get_tracking_uri(), dead_url)
+    with pytest.raises(StoreUnreachableError, match=dead_url):
+        read_snapshot(client, "delay")
+
+
+def test_a_database_that_is_not_there_is_an_error_and_is_not_created(tmp_path):
+    with pytest.raises(StoreUnreachableError, match="there is no such file"):
+        connect(f"sqlite:///{tmp_path}/mlflow.db")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_database_that_cannot_be_opened_is_an_error_at_once(tmp_path):
+    with pytest.raises(StoreUnreachableError, match="unable to open database file"):
+        connect(f"sqlite:///{tmp_path}")
+
+
+def test_a_password_is_not_repeated_in_an_error():
+    with pytest.raises(StoreUnreachableError) as caught:
+        connect("postgresql+psycopg2://me:secret@127.0.0.1:9/mlflow")
+    assert "secret" not in str(caught.value)
+    assert "me:***@127.0.0.1" in str(caught.value)
+
+
+def test_an_address_of_an_unknown_kind_is_an_error(tmp_path):
+    with pytest.raises(RegistryStateError, match="ftp://somewhere"):
+        read_snapshot(connect("ftp://somewhere"), "delay")
+
+
+def test_what_the_registry_refuses_is_told_in_its_own_words(shop):
+    with pytest.raises(RegistryStateError, match="Names cannot contain '/' or ':'"):
+        read_snapshot(shop.client, "a/b")
+
+
+def test_a_model_with_an_apostrophe_in_its_name_is_found(shop):
+    shop.add_model(1, "ann's")
+    assert list(read_snapshot(shop.client, "ann's").versions) == [1]

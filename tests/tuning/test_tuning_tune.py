@@ -1,0 +1,134 @@
+"""The whole: a study under a run, killed at bad moments, goes on as if nothing had happened."""
+
+import subprocess
+import sys
+from dataclasses import replace
+
+import mlflow
+import pytest
+import tiny_study
+from optuna.trial import TrialState
+from tiny_study import NAME, SEARCH, essence, make_tables, make_task
+
+from mlflow_ext.errors import MlflowExtError, SearchError, TableError
+from mlflow_ext.tuning import tune
+from mlflow_ext.tuning.attributes import TRIAL
+from mlflow_ext.tuning.journal import open_study
+
+
+def trials_of(folder):
+    return open_study(make_task(folder).search, NAME, folder).trials
+
+
+def children():
+    runs = mlflow.search_runs(output_format="list")
+    return {int(r.data.tags[TRIAL]): r for r in runs if TRIAL in r.data.tags}, runs
+
+
+def kill_when_stalled(folder, where):
+    """Start the study in another process and kill it, as kill -9 does, at a known place."""
+    command = [sys.executable, tiny_study.__file__, str(folder), "14", where]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        said = process.stdout.readline().strip()
+        process.kill()
+    assert said == "READY"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("where", "n_repeated"),
+    [("fit:5", 1), ("fit:22", 1), ("log:1", 0), ("log:12", 0)],
+    ids=["early fit", "late fit", "first child", "late child"],
+)
+def test_a_killed_study_goes_on_and_no_trial_and_no_child_is_lost_doubled_or_left_running(
+    tracking, tmp_path, where, n_repeated
+):
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    killed.mkdir()
+    kill_when_stalled(killed, where)
+    left = [run for run in children()[0].values() if run.info.status == "RUNNING"]
+    assert len(left) == (where.startswith("log"))
+
+    with mlflow.start_run() as parent:
+        result = tune(make_task(killed))
+    trials, (mirrored, runs) = trials_of(killed), children()
+
+    assert len(trials) == 14 + n_repeated
+    assert all(trial.state.is_finished() for trial in trials)
+    assert result.n_complete + result.n_pruned == 14
+    assert result.n_failed == n_repeated
+    assert sorted(mirrored) == [trial.number for trial in trials]
+    assert len([run for run in runs if TRIAL in run.data.tags]) == len(trials)
+    assert {run.data.tags["mlflow.parentRunId"] for run in mirrored.values()} == {
+        parent.info.run_id
+    }
+    status = {"COMPLETE": "FINISHED", "PRUNED": "KILLED", "FAIL": "FAILED"}
+    for trial in trials:
+        run = mirrored[trial.number]
+        assert run.info.status == status[trial.state.name]
+        assert run.data.params == {key: str(value) for key, value in trial.params.items()}
+        assert run.data.metrics["trial"] == trial.number
+        is_complete = trial.state is TrialState.COMPLETE
+        assert run.data.metrics.get("roc_auc") == (trial.value if is_complete else None)
+
+    with mlflow.start_run():
+        tune(make_task(whole))
+    assert essence(trials) == essence(trials_of(whole))
+
+
+def test_a_model_that_fails_for_some_parameters_costs_only_those_trials(tracking, tmp_path):
+    def fragile(params):
+        if params["kind"] is None:
+            raise ValueError("kind is missing")
+        return tiny_study.TinyModel(**params)
+
+    with mlflow.start_run():
+        result = tune(make_task(tmp_path, make_model=fragile))
+    mirrored, _ = children()
+
+    assert result.n_failed > 0
+    assert result.best_params["kind"] is not None
+    failed = [run for run in mirrored.values() if run.info.status == "FAILED"]
+    assert len(failed) == result.n_failed
+    assert {run.data.tags["mlflow_ext.reason"] for run in failed} == {"ValueError: kind is missing"}
+
+
+def test_when_every_trial_fails_the_error_says_why_and_the_children_are_there(tracking, tmp_path):
+    def broken(params):
+        raise ValueError("never works")
+
+    with mlflow.start_run(), pytest.raises(SearchError, match="ValueError: never works"):
+        tune(make_task(tmp_path, replace(SEARCH, n_trials=3), broken))
+    mirrored, _ = children()
+
+    assert [mirrored[number].info.status for number in range(3)] == ["FAILED"] * 3
+
+
+def test_an_error_of_the_suite_in_a_trial_ends_the_study_and_leaves_no_child_running(
+    tracking, tmp_path
+):
+    def wrong(params):
+        raise TableError("training", "gone", "rows", "bring it back")
+
+    with mlflow.start_run(), pytest.raises(TableError):
+        tune(make_task(tmp_path, make_model=wrong))
+    mirrored, _ = children()
+
+    assert [run.info.status for run in mirrored.values()] == ["FAILED"]
+
+
+def test_bad_input_is_refused_before_a_study_begins(tracking, tmp_path):
+    folder = tmp_path / "studies"
+    task, tables = make_task(folder), make_tables()
+    one_class = replace(tables, train_y=tables.train_y * 0)
+    wrong_space = replace(task.search, space={"slop": SEARCH.space["slope"]})
+    with mlflow.start_run():
+        with pytest.raises(TableError):
+            tune(replace(task, tables=one_class))
+        with pytest.raises(SearchError, match="'slop'"):
+            tune(replace(task, search=wrong_space))
+    with pytest.raises(MlflowExtError, match="no MLflow run is active"):
+        tune(task)
+
+    assert not folder.exists()
+    assert children()[0] == {}
