@@ -140,4 +140,4 @@ class ModelNotFoundError(MlflowExtError):
 
 
 class RegistryStateError(MlflowExtError):
-    """The registry is in a state in which the request makes no sense (nothing to roll back to …)."""
+    """The registry is in a state in which the request makes no sense, e.g. nothing to undo."""

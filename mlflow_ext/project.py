@@ -12,18 +12,15 @@ import hashlib
 import json
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
 
-from mlflow_ext.errors import MlflowExtError, ProjectFileError, WindowError, nearest, one_of
+from mlflow_ext.errors import WindowError
+from mlflow_ext.settings import read_settings
 
-if TYPE_CHECKING:
-    from pydantic_core import ErrorDetails
-
-UNKNOWN_KEY = "unexpected_keyword_argument"  # pydantic's name for it, in dataclasses
 STRICT = ConfigDict(extra="forbid", strict=True)
 MONTH_PATTERN = r"^\d{4}-(0[1-9]|1[0-2])$"
 Month = Annotated[str, Field(pattern=MONTH_PATTERN)]
@@ -176,7 +173,7 @@ class Choices:
     """A categorical hyper-parameter."""
 
     type: Literal["categorical"]
-    choices: Annotated[tuple[None | bool | int | float | str, ...], Field(min_length=1)]
+    choices: Annotated[tuple[bool | int | float | str | None, ...], Field(min_length=1)]
 
 
 Parameter = Annotated[FloatRange | IntRange | Choices, Field(discriminator="type")]
@@ -303,13 +300,7 @@ def load_project(file: Path) -> Project:
         ProjectFileError: The file is missing or unreadable, a key is unknown or missing, a value
             has the wrong type, or two values contradict each other.
     """
-    root = _compose(file)
-    try:
-        values = yaml.safe_load(file.read_text(encoding="utf-8"))
-        return TypeAdapter(Project).validate_json(json.dumps(values), strict=True)
-    except ValidationError as error:
-        unknown_first = sorted(error.errors(), key=lambda e: e["type"] != UNKNOWN_KEY)
-        raise _project_error(file, root, unknown_first[0]) from None
+    return read_settings(Project, file)
 
 
 def month_range(first: str, last: str) -> tuple[str, ...]:
@@ -351,75 +342,3 @@ def _check_range(low: float, high: float, log: bool, step: float | None) -> None
         raise ValueError(f"a log range needs low > 0, found {low}")
     if log and step is not None:
         raise ValueError("a log range takes no step")
-
-
-def _compose(file: Path) -> yaml.Node:
-    try:
-        root = yaml.compose(file.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
-    except OSError as error:
-        raise ProjectFileError(file, 1, str(error.strerror), "a readable project.yaml") from None
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise ProjectFileError(file, line, f"not YAML: {error.problem}", "valid YAML") from None
-    if root is None:
-        raise ProjectFileError(file, 1, "the file is empty", "the keys of a project")
-    return root
-
-
-def _project_error(file: Path, root: yaml.Node, error: ErrorDetails) -> MlflowExtError:
-    location = [part for part in error["loc"] if part not in ("float", "int", "categorical")]
-    kind, key = error["type"], str(location[-1]) if location else "project.yaml"
-    where = ".".join(map(str, location)) or "the file"
-    line = _line(root, location)
-    if kind == UNKNOWN_KEY:
-        known = _known_keys(location[:-1])
-        guess = nearest(key, known)
-        fix = f"rename it to '{guess}'" if guess else f"remove '{key}'"
-        return ProjectFileError(file, line, f"unknown key '{where}'", one_of(known), fix)
-    if kind in ("missing", "missing_argument", "missing_keyword_only_argument"):
-        return ProjectFileError(file, line, f"missing key '{where}'", "a value", f"add '{key}:'")
-    message = error["msg"].removeprefix("Value error, ")
-    found = f"'{where}' is {error['input']!r}" if kind != "value_error" else f"'{where}'"
-    return ProjectFileError(file, line, found, message)
-
-
-def _line(root: yaml.Node, location: list[int | str]) -> int:
-    """Line of the deepest node on the way to *location* that the file really has."""
-    node, line = root, root.start_mark.line
-    for part in location:
-        entry = _child(node, part)
-        if entry is None:
-            break
-        key, node = entry
-        line = key.start_mark.line
-    return line + 1
-
-
-def _child(node: yaml.Node, part: int | str) -> tuple[yaml.Node, yaml.Node] | None:
-    if isinstance(node, yaml.MappingNode):
-        return next(((k, v) for k, v in node.value if k.value == str(part)), None)
-    if isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
-        return node.value[part], node.value[part]
-    return None
-
-
-def _known_keys(location: list[int | str]) -> list[str]:
-    """Keys that may stand at *location*, read from the schema, so that they cannot go stale."""
-    schema = TypeAdapter(Project).json_schema()
-    node: dict[str, Any] = schema
-    for part in location:
-        node = _resolve(schema, node)
-        named = node.get("properties", {}).get(part)
-        node = named or node.get("items") or node.get("additionalProperties") or {}
-    return sorted(_resolve(schema, node).get("properties", {}))
-
-
-def _resolve(schema: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:
-    options = node.get("oneOf")
-    if options:
-        merged = [_resolve(schema, option).get("properties", {}) for option in options]
-        return {"properties": {key: value for part in merged for key, value in part.items()}}
-    if "$ref" in node:
-        found: dict[str, Any] = schema["$defs"][node["$ref"].rsplit("/", 1)[-1]]
-        return found
-    return node

@@ -96,7 +96,7 @@ class ColumnFingerprint:
     name: str
     dtype: str
     digest: str
-    """SHA-256, 64 hex digits; empty where the order of rows does not count (rows are hashed whole)."""
+    """SHA-256, 64 hex digits; empty where rows are hashed whole because their order is free."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,13 +193,18 @@ def combine(verdicts: Sequence[Verdict]) -> Verdict:
 
 
 def describe(check: Check) -> str:
-    """Say one check in one line: name, slice, verdict, observed against expected, reason."""
+    """Say one check in one line: what, observed against expected, why, and a row that breaks it."""
     where = f" [{check.slice}]" if check.slice else ""
     why = f" ({check.reason})" if check.reason else ""
+    example = f"; for example {_row(check.example)}" if check.example else ""
     return (
         f"{check.name}{where} {check.verdict}: observed {_shown(check.observed)}, "
-        f"expected {check.expected}{why}"
+        f"expected {check.expected}{why}{example}"
     )
+
+
+def _row(values: dict[str, Any]) -> str:
+    return ", ".join(f"{name}={_shown(value)}" for name, value in values.items())
 
 
 def _shown(value: Json) -> str:
@@ -215,7 +220,7 @@ def to_dict(record: Any) -> dict[str, Any]:
 
 
 def to_json(record: Any) -> str:
-    """Write *record* as JSON with sorted keys and two spaces, so that equal records are equal text."""
+    """Write *record* as JSON; keys are sorted, so that equal records are equal text."""
     import json
 
     return json.dumps(to_dict(record), indent=2, sort_keys=True, ensure_ascii=False) + "\n"

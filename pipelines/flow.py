@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import click
 import mlflow
@@ -111,7 +112,7 @@ def _settings(project: Project, options: Mapping[str, Any]) -> dict[str, Any]:
         "columns": project.features,
         "target": project.target,
         "search": _search(project.search, options),
-        "study": options["study"],
+        "study": options["study"] or _fresh_study(options),
         "slices": project.slices,
         "criteria": Criteria(kpis=project.kpis, champion=project.gates.champion),
         "promotion": project.promotion,
@@ -121,6 +122,11 @@ def _settings(project: Project, options: Mapping[str, Any]) -> dict[str, Any]:
 def _search(search: Search, options: Mapping[str, Any]) -> Search:
     asked = {"n_trials": options["n_trials"], "timeout": options["timeout"]}
     return replace(search, **{name: value for name, value in asked.items() if value is not None})
+
+
+def _fresh_study(options: Mapping[str, Any]) -> str:
+    """Name a study that nobody has begun, where nothing is to be reused; else leave it open."""
+    return "" if options["reuse"] else f"{options['through']}-{uuid4().hex[:10]}"
 
 
 def _suite(path: Path) -> InputFile:

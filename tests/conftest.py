@@ -11,14 +11,20 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
-# Before the first import of MLflow and Great Expectations: they decide then whether to phone home.
+# Before the first import of MLflow, Great Expectations and OpenMP, which look at these once.
 os.environ |= {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
     "GX_ANALYTICS_ENABLED": "false",
+    "OMP_NUM_THREADS": "1",  # threads of several workers on shared cores wait for each other
 }
 import mlflow  # a plugin module that is imported before MLflow stays unregistered
+
+# Machines that run tests are shared: how long an example takes says nothing about it.
+settings.register_profile("shared-machine", deadline=None)
+settings.load_profile("shared-machine")
 
 ROOT = Path(__file__).resolve().parent.parent
 # Variables through which one test (or the caller's shell) would leak into the next.

@@ -111,3 +111,14 @@ def test_line_of_a_check_shows_slice_and_figures():
         name="recall", verdict=Verdict.FAILED, expected=">= 0.5", observed=1 / 3, slice="carrier=UA"
     )
     assert describe(one) == "recall [carrier=UA] failed: observed 0.333333, expected >= 0.5"
+
+
+def test_line_of_a_check_ends_with_a_row_that_breaks_it():
+    one = Check(
+        name="not_null(origin)",
+        verdict=Verdict.FAILED,
+        expected="no nulls",
+        observed=2,
+        example={"flight": 1545, "origin": None},
+    )
+    assert describe(one).endswith("; for example flight=1545, origin=None")

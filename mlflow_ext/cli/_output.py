@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, NoReturn
 
 import click
@@ -38,7 +39,7 @@ def emit(document: Mapping[str, Any], *, is_yes: bool = True) -> NoReturn:
 
 
 def table(document: Mapping[str, Any]) -> str:
-    """Lay *document* out as aligned plain text: single values first, then each list of rows.
+    """Lay *document* out as aligned plain text: single values first, then a block for each group.
 
     >>> print(table({"model": "delay", "versions": [{"version": 1, "stage": "None"}]}))
     model  delay
@@ -47,37 +48,47 @@ def table(document: Mapping[str, Any]) -> str:
       version  stage
       1        None
     """
-    lists = {key: value for key, value in document.items() if _is_rows(value)}
-    single = [(key, cell(value)) for key, value in document.items() if key not in lists]
+    groups = {key: value for key, value in document.items() if value and _is_group(value)}
+    single = [(key, cell(value, key)) for key, value in document.items() if key not in groups]
     blocks = [_align(single)] if single else []
-    blocks += [f"{key}\n{_indent(_grid(rows))}" for key, rows in lists.items()]
+    blocks += [f"{key}\n{_indent(_block(value))}" for key, value in groups.items()]
     return "\n\n".join(blocks)
 
 
-def cell(value: Any) -> str:
-    """Say one value in one cell.
+def cell(value: Any, key: str = "") -> str:
+    """Say one value in one cell; a *key* that ends in ``_ms`` is a moment.
 
     >>> cell({"data": "passed", "metrics": "failed"})
     'data=passed, metrics=failed'
-    >>> cell(0.123456789), cell(None), cell([1, 2])
-    ('0.123457', '-', '1, 2')
+    >>> cell(0.123456789), cell(None), cell(0, "time_ms")
+    ('0.123457', '-', '1970-01-01 00:00:00Z')
     """
     if isinstance(value, Mapping):
-        return ", ".join(f"{key}={cell(part)}" for key, part in value.items()) or "-"
+        return ", ".join(f"{name}={cell(part, name)}" for name, part in value.items()) or "-"
     if isinstance(value, list | tuple):
-        return ", ".join(cell(part) for part in value) or "-"
+        return ", ".join(map(cell, value)) or "-"
     if isinstance(value, float):
         return f"{value:.6g}"
+    if key.endswith("_ms") and isinstance(value, int):
+        return datetime.fromtimestamp(value / 1000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
     return "-" if value is None or value == "" else " ".join(str(value).split())
 
 
-def _is_rows(value: Any) -> bool:
-    return isinstance(value, list | tuple) and bool(value) and isinstance(value[0], Mapping)
+def _is_group(value: Any) -> bool:
+    return isinstance(value, Mapping | list | tuple)
+
+
+def _block(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return _align([(key, cell(part, key)) for key, part in value.items()])
+    if isinstance(value[0], Mapping):
+        return _grid(value)
+    return "\n".join(map(cell, value))
 
 
 def _grid(rows: Sequence[Mapping[str, Any]]) -> str:
     titles = list(dict.fromkeys(key for row in rows for key in row))
-    return _align([titles, *([cell(row.get(title)) for title in titles] for row in rows)])
+    return _align([titles, *([cell(row.get(title), title) for title in titles] for row in rows)])
 
 
 def _align(rows: Sequence[Sequence[str]]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from mlflow_ext.cli._options import store_options
-from mlflow_ext.cli._output import emit, say
+from mlflow_ext.cli._output import emit
 
 
 @click.command()
@@ -20,6 +20,4 @@ def command(model: str, tracking_uri: str | None, registry_uri: str | None) -> N
     from mlflow_ext.registry.connection import connect
     from mlflow_ext.registry.status import read_status
 
-    status = read_status(connect(tracking_uri, registry_uri), model)
-    say(status.mode)
-    emit(to_dict(status))
+    emit(to_dict(read_status(connect(tracking_uri, registry_uri), model)))

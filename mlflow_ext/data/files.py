@@ -52,7 +52,7 @@ def open_batches(name: str, path: Path) -> tuple[pa.Schema, Iterable[pa.RecordBa
     """
     if extension_of(name, path) == PARQUET:
         file = parquet.ParquetFile(path)
-        return file.schema_arrow, file.iter_batches(BATCH_ROWS)
+        return file.schema_arrow, _row_groups(file)
     table = parse_csv(csv_bytes(name, path))
     return table.schema, table.to_batches()
 
@@ -84,3 +84,9 @@ def parse_csv(text: bytes) -> pa.Table:
     """
     options = csv.ParseOptions(newlines_in_values=True)
     return csv.read_csv(pa.BufferReader(text), parse_options=options)
+
+
+def _row_groups(file: parquet.ParquetFile) -> Iterator[pa.RecordBatch]:
+    # One at a time: asked for all, Arrow keeps the compressed bytes of the whole file.
+    for group in range(file.num_row_groups):
+        yield from file.iter_batches(BATCH_ROWS, row_groups=[group])

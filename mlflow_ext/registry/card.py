@@ -88,8 +88,8 @@ def _model_tags(card: ModelCard) -> dict[str, str]:
 
     project = card.project
     return {
-        "goal": project.goal,
-        "owner": project.owner,
+        tags.GOAL: project.goal,
+        tags.OWNER: project.owner,
         tags.PROJECT_DIGEST: card.project_digest,
         tags.POLICY: TypeAdapter(Promotion).dump_json(project.promotion).decode(),
         **{f"{tags.KPI}{kpi.metric}": _threshold(kpi) for kpi in project.kpis},

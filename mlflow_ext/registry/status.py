@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING
 
 from mlflow_ext.registry.evidence import Evidence, load_evidence
 from mlflow_ext.registry.snapshot import Snapshot, read_snapshot
-from mlflow_ext.registry.tags import COMMIT, DIRTY, GATE, KPI, PENDING
+from mlflow_ext.registry.tags import (
+    COMMIT,
+    DIRTY,
+    GATE,
+    GOAL,
+    KPI,
+    OWNER,
+    PENDING,
+    PROJECT_DIGEST,
+)
 from mlflow_ext.registry.transition import pending_transitions
 
 if TYPE_CHECKING:
@@ -45,9 +54,13 @@ class ModelStatus:
     """One registered model with all its versions."""
 
     model: str
-    description: str
-    tags: dict[str, str]
-    """Goal, owner, project digest and whatever else is written on the model."""
+    goal: str
+    """What it is for; the description of a model that no project registered."""
+    owner: str | None
+    project_digest: str | None
+    """SHA-256 of the project.yaml it was registered from, hex."""
+    kpis: dict[str, str]
+    """Metric -> threshold."""
     mode: str
     """Whether the registry enforces the policy."""
     problems: tuple[str, ...]
@@ -74,8 +87,10 @@ def read_status(client: MlflowClient, model: str) -> ModelStatus:
     }
     return ModelStatus(
         model=model,
-        description=snapshot.description,
-        tags=snapshot.tags,
+        goal=snapshot.tags.get(GOAL, snapshot.description),
+        owner=snapshot.tags.get(OWNER),
+        project_digest=snapshot.tags.get(PROJECT_DIGEST),
+        kpis=_with_prefix(snapshot.tags, KPI),
         mode=ADVISORY,
         problems=(*_interrupted(snapshot), *_named(evidence)),
         versions=tuple(

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+GOAL = "goal"
+"""On a model: what it is for."""
+OWNER = "owner"
+"""On a model: who answers for it."""
 POLICY = "mlflow_ext.policy"
 """On a model: the promotion policy, as JSON."""
 PROJECT_DIGEST = "mlflow_ext.project_digest"

@@ -56,7 +56,7 @@ def tune(task: TuningTask) -> StudyResult:
 
     Raises:
         SearchError: The search does not fit its estimator, no trial completed, or the study was
-            begun with another search.
+            begun with another search or on other rows.
         TableError: A table is empty or its target has one class.
         MlflowExtError: No MLflow run is active.
     """
@@ -64,7 +64,7 @@ def tune(task: TuningTask) -> StudyResult:
 
     from mlflow_ext.tuning.journal import journal_file, open_study, quiet_optuna
     from mlflow_ext.tuning.mirror import mirror_trial, open_study_run, sync
-    from mlflow_ext.tuning.objective import Objective, check_tables
+    from mlflow_ext.tuning.objective import Objective, bind_rows, check_tables
     from mlflow_ext.tuning.plots import log_study
     from mlflow_ext.tuning.space import check_search
     from mlflow_ext.tuning.study import run_study
@@ -79,6 +79,7 @@ def tune(task: TuningTask) -> StudyResult:
         search=search, make_model=task.make_model, tables=task.tables, score=task.score
     )
     study = open_study(search, name, folder)
+    bind_rows(study, task.tables)
     place = open_study_run(mlflow.MlflowClient(), parent, study, search.metric)
     sync(place, study)
     mirror = partial(mirror_trial, place)

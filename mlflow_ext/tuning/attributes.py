@@ -9,6 +9,8 @@ STUDY_ID = OWN + "study_id"
 """Identity of the study; a tag of its child runs too, because two studies may share a name."""
 DEFINITION = OWN + "definition"
 """The search the study was begun with."""
+ROWS = OWN + "rows"
+"""Fingerprints of the rows the study was begun on."""
 
 # In a trial; tags of its child run too.
 OWNER = OWN + "owner"

@@ -92,18 +92,21 @@ def open_study(search: Search, name: str, storage_dir: Path) -> optuna.Study:
 
     Args:
         search: What is searched; must be what the study was begun with, but for its budget.
-        name: Any text.
+        name: Any text but none.
         storage_dir: Folder of the journals; made when missing.
 
     Returns:
         The study, on its journal.
 
     Raises:
-        SearchError: The study was begun with another search, or its journal is damaged.
+        SearchError: The study was begun with another search, has no name, or its journal is
+            damaged.
         StoreUnreachableError: The folder cannot be written.
     """
     import optuna
 
+    if not name:  # Optuna would invent one, and never find it again
+        raise SearchError("the name of the study is empty", "any text", "choose a study name")
     file = journal_file(name, storage_dir)
     with quiet_optuna(), _readable(file), locked(file, "claim"):
         study = optuna.create_study(

@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mlflow_ext.errors import TableError
-from mlflow_ext.tuning.attributes import REPORTED_MS
+from mlflow_ext.data.fingerprint import fingerprint_table
+from mlflow_ext.errors import SearchError, TableError
+from mlflow_ext.tuning.attributes import REPORTED_MS, ROWS
 from mlflow_ext.tuning.space import suggest
 
 if TYPE_CHECKING:
@@ -97,6 +98,30 @@ def check_tables(tables: Tables) -> None:
     """
     _check_table("training", tables.train_x, tables.train_y)
     _check_table("validation", tables.validation_x, tables.validation_y)
+
+
+def bind_rows(study: optuna.Study, tables: Tables) -> None:
+    """Tie *study* to the content of *tables*: values on other rows cannot be compared.
+
+    Raises:
+        SearchError: The study was begun on other rows.
+    """
+    found = [
+        fingerprint_table(x.assign(target=y)).digest
+        for x, y in (
+            (tables.train_x, tables.train_y),
+            (tables.validation_x, tables.validation_y),
+        )
+    ]
+    begun = study.user_attrs.get(ROWS)
+    if begun is None:
+        study.set_user_attr(ROWS, found)
+    elif begun != found:
+        raise SearchError(
+            f"study '{study.study_name}' was begun on other rows: {begun}, now {found}",
+            "the training and validation rows the study was begun on",
+            "choose another study name",
+        )
 
 
 def nested_subsets(target: Any, fractions: Sequence[float], seed: int) -> list[np.ndarray]:

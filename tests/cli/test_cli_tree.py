@@ -142,14 +142,24 @@ def test_a_wrong_word_is_a_usage_error_on_stderr(words, message, capsys):
 def test_a_table_aligns_values_and_rows():
     document = {
         "model": "delay",
-        "tags": {"owner": "ann", "team": None},
+        "created_ms": 1_700_000_000_000,
         "empty": [],
+        "tags": {"owner": "ann", "team": None},
+        "problems": ["first, of two", "second"],
         "versions": [{"version": 10, "gates": {"data": "passed"}}, {"version": 2, "note": "a\nb"}],
     }
     assert table(document).splitlines() == [
-        "model  delay",
-        "tags   owner=ann, team=-",
-        "empty  -",
+        "model       delay",
+        "created_ms  2023-11-14 22:13:20Z",
+        "empty       -",
+        "",
+        "tags",
+        "  owner  ann",
+        "  team   -",
+        "",
+        "problems",
+        "  first, of two",
+        "  second",
         "",
         "versions",
         "  version  gates        note",

@@ -8,6 +8,7 @@ import pytest
 from sklearn.base import clone
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits
 
 from mlflow_ext.data.features import check_training_table, make_model, make_preprocessor
 from mlflow_ext.errors import TableError
@@ -19,6 +20,13 @@ CLASSIFIERS = [
     RandomForestClassifier(n_estimators=10, random_state=0),
     HistGradientBoostingClassifier(max_iter=10, random_state=0),
 ]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread():
+    """OpenMP threads wait for each other actively: beside other test workers that takes minutes."""
+    with threadpool_limits(1):
+        yield
 
 
 @pytest.fixture(scope="module")

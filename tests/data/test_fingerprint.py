@@ -413,7 +413,7 @@ def table_of(rows):
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(CELLS, max_size=8), st.integers(0, 8), st.booleans())
 def test_a_table_cut_anywhere_has_one_fingerprint(rows, cut, ordered):
     parts = [table_of(rows[:cut]), table_of(rows[cut:])]
@@ -422,7 +422,7 @@ def test_a_table_cut_anywhere_has_one_fingerprint(rows, cut, ordered):
     assert fingerprint_batches(SCHEMA, batches, ordered=ordered) == whole
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(CELLS, max_size=6).flatmap(
         lambda rows: st.tuples(st.just(rows), st.permutations(rows))
@@ -435,7 +435,7 @@ def test_an_unordered_fingerprint_ignores_permutations_and_an_ordered_one_sees_t
     assert (digest(one) == digest(other)) == (rows == shuffled)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(CELLS, max_size=4), st.lists(CELLS, max_size=4))
 def test_fingerprints_are_equal_exactly_when_the_rows_are(rows, others):
     one, other = table_of(rows), table_of(others)

@@ -28,7 +28,7 @@ def outcomes(draw):
 
 
 @given(outcomes(), st.sampled_from([0.2, 0.5, 0.9]))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_score_all_says_what_score_says_for_each_metric(case, threshold):
     labels, probability = case
     values = score_all(labels, probability, threshold)
@@ -37,7 +37,7 @@ def test_score_all_says_what_score_says_for_each_metric(case, threshold):
 
 
 @given(outcomes())
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_ranking_metrics_do_not_change_under_a_monotone_transform(case):
     labels, probability = case
     for metric in ("roc_auc", "average_precision"):
@@ -47,7 +47,7 @@ def test_ranking_metrics_do_not_change_under_a_monotone_transform(case):
 
 
 @given(outcomes())
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_roc_auc_of_the_opposite_ranking_is_its_complement(case):
     labels, probability = case
     total = score("roc_auc", labels, probability) + score("roc_auc", labels, 1 - probability)
@@ -55,7 +55,7 @@ def test_roc_auc_of_the_opposite_ranking_is_its_complement(case):
 
 
 @given(outcomes(), st.randoms(use_true_random=False))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_no_metric_depends_on_the_order_of_rows(case, random):
     labels, probability = case
     order = np.array(random.sample(range(len(labels)), len(labels)))
@@ -64,7 +64,7 @@ def test_no_metric_depends_on_the_order_of_rows(case, random):
 
 
 @given(outcomes())
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_every_metric_but_log_loss_lies_between_zero_and_one(case):
     values = score_all(*case, 0.5)
     bounded = [v for name, v in values.items() if name != "log_loss" and not np.isnan(v)]
@@ -73,7 +73,7 @@ def test_every_metric_but_log_loss_lies_between_zero_and_one(case):
 
 
 @given(outcomes())
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_reliability_bins_hold_every_row_once_and_keep_both_means(case):
     labels, probability = case
     mean, positives, rows = reliability(labels, probability)
@@ -169,7 +169,7 @@ def test_losses_are_minimized_and_scores_maximized():
 
 
 @given(outcomes())
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_perfect_predictions_reach_whatever_others_reach_in_the_direction_of_the_metric(case):
     labels, probability = case
     best, value = score_all(labels, labels.astype(float), 0.5), score_all(labels, probability, 0.5)

@@ -63,7 +63,7 @@ def test_there_is_no_interval_where_the_metric_is_undefined():
 
 
 @given(st.lists(st.integers(0, 9), min_size=1), st.lists(st.integers(0, 9), min_size=1))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_the_area_from_ranks_is_the_roc_auc(negatives, positives):
     labels = np.array([0] * len(negatives) + [1] * len(positives))
     probability = np.array(negatives + positives) / 9

@@ -8,11 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import mlflow
 import pytest
 from conftest import ROOT, free_port, serve
 from playwright.sync_api import expect, sync_playwright
-
-import mlflow
 
 pytestmark = pytest.mark.slow
 
@@ -143,9 +142,10 @@ def test_every_step_is_a_child_of_the_one_run_of_the_job(first, client):
 def test_every_trial_is_one_child_run_that_has_ended(first, client):
     (tune,) = step_runs(client, "tune")
     trials = children(client, tune.info.run_id)
-    assert len(trials) == 12
+    counted = [tune.data.metrics[f"study.n_{state}"] for state in ("complete", "pruned", "failed")]
+    assert len(trials) == sum(counted) > 3
     assert {run.info.status for run in trials} <= {"FINISHED", "KILLED"}
-    assert len({run.data.tags["mlflow_ext.trial"] for run in trials}) == 12
+    assert len({run.data.tags["mlflow_ext.trial"] for run in trials}) == len(trials)
 
 
 def test_flights_without_a_label_are_counted(first, client):

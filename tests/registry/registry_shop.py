@@ -36,7 +36,7 @@ class Shop:
     def add_model(self, versions, model="delay"):
         self.client.create_registered_model(model)
         for _ in range(versions):
-            self.client.create_model_version(model, "file:///nowhere")
+            self.client.create_model_version(model, "s3://bucket/model")
         return make_promotion(model)
 
     def judge(self, version, model="delay", **verdicts):

@@ -25,7 +25,7 @@ def test_each_version_shows_where_it_is_and_on_what_grounds(shop):
     assert newest.kpis == {"roc_auc": "0.71"}
     assert (newest.commit, newest.is_dirty) == ("abc", True)
     assert (oldest.version, oldest.gates, oldest.commit, oldest.is_dirty) == (1, {}, None, False)
-    assert (status.tags, status.mode, status.problems) == ({"owner": "ann"}, ADVISORY, ())
+    assert (status.owner, status.mode, status.problems) == ("ann", ADVISORY, ())
     assert run and newest.created_ms >= oldest.created_ms
 
 
@@ -43,6 +43,16 @@ def test_an_edited_tag_is_no_verdict_and_is_named(shop):
 def test_a_model_without_versions_has_a_status(shop):
     shop.add_model(0)
     assert read_status(shop.client, "delay").versions == ()
+
+
+def test_a_model_says_what_it_is_for_and_measured_against(shop):
+    shop.add_model(0)
+    shop.client.update_registered_model("delay", "made by hand")
+    assert read_status(shop.client, "delay").goal == "made by hand"
+    for key, value in {"goal": "rebook in time", "kpi.roc_auc": ">= 0.67"}.items():
+        shop.client.set_registered_model_tag("delay", key, value)
+    status = read_status(shop.client, "delay")
+    assert (status.goal, status.kpis) == ("rebook in time", {"roc_auc": ">= 0.67"})
 
 
 def test_an_unknown_model_is_an_error(shop):

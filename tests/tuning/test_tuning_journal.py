@@ -12,7 +12,18 @@ from mlflow_ext.project import FloatRange
 from mlflow_ext.tuning.attributes import STUDY_ID
 from mlflow_ext.tuning.journal import KernelLock, journal_file, open_study, quiet_optuna
 
-NAMES = ["a/b", "a b", "A B", "../a", "bob's study", "søk/日本", "", "x" * 300, "a\nb", '"; DROP']
+NAMES = [
+    "a/b",
+    "a b",
+    "A B",
+    "../a",
+    "bob's study",
+    "søk/日本",
+    "日本",
+    "x" * 300,
+    "a\nb",
+    '"; DROP',
+]
 
 
 def test_any_name_is_a_study_of_its_own_inside_the_folder(tmp_path):
@@ -27,6 +38,11 @@ def test_any_name_is_a_study_of_its_own_inside_the_folder(tmp_path):
     queued = [study.trials[0].system_attrs["fixed_params"]["slope"] for study in reopened]
     assert queued == list(range(len(NAMES)))
     assert [path.name for path in tmp_path.iterdir()] == ["studies"]
+
+
+def test_a_study_without_a_name_is_refused(tmp_path):
+    with pytest.raises(SearchError, match="name of the study is empty"):
+        open_study(SEARCH, "", tmp_path)
 
 
 def test_a_study_keeps_its_identity_and_another_of_the_same_name_has_its_own(tmp_path):

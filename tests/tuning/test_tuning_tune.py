@@ -132,3 +132,12 @@ def test_bad_input_is_refused_before_a_study_begins(tracking, tmp_path):
 
     assert not folder.exists()
     assert children()[0] == {}
+
+
+def test_a_study_is_about_one_table(tracking, tmp_path):
+    task = make_task(tmp_path / "studies", replace(SEARCH, n_trials=2))
+    other_rows = replace(task.tables, train_x=task.tables.train_x + 1)
+    with mlflow.start_run():
+        tune(task)
+        with pytest.raises(SearchError, match="begun on other rows"):
+            tune(replace(task, tables=other_rows))
