@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import traceback
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ import click
 import mlflow
 
 from mlflow_ext.data.sources import locate
+from mlflow_ext.data.versions import writing_artifacts
 from mlflow_ext.errors import MlflowExtError, UnknownNameError
 from mlflow_ext.lineage.steps import (
     PROCESS_TAG,
@@ -24,6 +26,7 @@ from mlflow_ext.lineage.steps import (
 )
 from mlflow_ext.process import current_process
 from mlflow_ext.project import Project, Search, load_project, project_digest
+from mlflow_ext.registry.connection import check_answers
 from pipelines.evaluate import evaluate
 from pipelines.features import features
 from pipelines.gate import Criteria, gate
@@ -37,6 +40,7 @@ from pipelines.tune import tune
 from pipelines.validate import validate
 
 PROJECT_FILE = Path("project.yaml")
+NO_VERDICT = 2
 STEPS = (
     Step(function=ingest),
     Step(function=validate),
@@ -65,23 +69,19 @@ def run(until: str, options: Mapping[str, Any]) -> int:
         outcomes = _run_logged(until, options)
     except MlflowExtError as error:
         click.echo(f"error: {error}", err=True)
-        return 2
+        return NO_VERDICT
+    except Exception:
+        traceback.print_exc()  # Python itself would end with 1, which reads as "no"
+        return NO_VERDICT
     return 1 if outcomes[-1].status == "refused" else 0
 
 
 def _run_logged(until: str, options: Mapping[str, Any]) -> tuple[StepOutcome, ...]:
     project = load_project(PROJECT_FILE)
     flow = Flow(steps=STEPS, settings=_settings(project, options), reuse=options["reuse"])
-    tags = {
-        PROCESS_TAG: current_process(),
-        "mlflow_ext.project": project.name,
-        "mlflow_ext.project_digest": project_digest(PROJECT_FILE),
-        "mlflow.runName": f"{project.name} {options['through']}",
-        "through": options["through"],
-    }
-    with mlflow.start_run():  # continues the run that `mlflow run` has begun for this process
-        mlflow.set_tags(tags)
-        mlflow.log_artifact(str(PROJECT_FILE), "project")
+    check_answers(mlflow.MlflowClient())
+    with mlflow.start_run() as run:  # goes on with the run that `mlflow run` has begun for us
+        _introduce(run, project, options)
         outcomes = run_flow(flow, until=until, announce=_announce)
         text = summarize(project, outcomes)
         mlflow.set_tag("mlflow.note.content", text)
@@ -89,6 +89,21 @@ def _run_logged(until: str, options: Mapping[str, Any]) -> tuple[StepOutcome, ..
         if outcomes[-1].status == "refused":
             mlflow.end_run("FAILED")
     return outcomes
+
+
+def _introduce(run: mlflow.ActiveRun, project: Project, options: Mapping[str, Any]) -> None:
+    """Write on the run what it is about."""
+    mlflow.set_tags(
+        {
+            PROCESS_TAG: current_process(),
+            "mlflow.runName": f"{project.name} {options['through']}",
+            "mlflow_ext.project": project.name,
+            "mlflow_ext.project_digest": project_digest(PROJECT_FILE),
+            "through": options["through"],
+        }
+    )
+    with writing_artifacts(run):
+        mlflow.log_artifact(str(PROJECT_FILE), "project")
 
 
 def _settings(project: Project, options: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,17 +1,10 @@
 """Real MLflow for every test: a fresh sqlite store, or a real server, never a mock."""
 
 import os
-import signal
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
-from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from servers import free_port, serve
 
 # Before the first import of MLflow, Great Expectations and OpenMP, which look at these once.
 os.environ |= {
@@ -26,7 +19,6 @@ import mlflow  # a plugin module that is imported before MLflow stays unregister
 settings.register_profile("shared-machine", deadline=None)
 settings.load_profile("shared-machine")
 
-ROOT = Path(__file__).resolve().parent.parent
 # Variables through which one test (or the caller's shell) would leak into the next.
 LEAKS = (
     "MLFLOW_RUN_ID",
@@ -66,33 +58,6 @@ def tracking(tmp_path, monkeypatch):
     os.environ.pop("MLFLOW_EXPERIMENT_ID", None)
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-@contextmanager
-def serve(folder, port, *options):
-    """Run a real `mlflow server` on loopback; yields its URL, stops it by its process id."""
-    url, log = f"http://127.0.0.1:{port}", folder / f"server-{port}.log"
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [*command, "--workers", "1", *options],
-            cwd=folder,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-        )
-        try:
-            wait_until_healthy(url, process, log)
-            yield url
-        finally:
-            os.killpg(process.pid, signal.SIGTERM)
-            process.wait(timeout=30)
-
-
 @pytest.fixture
 def server(tmp_path):
     """A real `mlflow server` on an empty store; yields its URL."""
@@ -101,15 +66,3 @@ def server(tmp_path):
     options = ("--backend-store-uri", store, "--artifacts-destination", artifacts)
     with serve(tmp_path, free_port(), *options) as url:
         yield url
-
-
-def wait_until_healthy(url, process, log):
-    for _ in range(240):
-        if process.poll() is not None:
-            break
-        try:
-            with urllib.request.urlopen(f"{url}/health", timeout=1):
-                return
-        except OSError:
-            time.sleep(0.25)
-    raise RuntimeError(f"mlflow server did not start:\n{log.read_text()}")

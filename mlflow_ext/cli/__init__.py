@@ -17,16 +17,11 @@ import click
 
 from mlflow_ext.cli._tree import TreeGroup
 from mlflow_ext.errors import MlflowExtError
+from mlflow_ext.registry.connection import IMPATIENT
 
 NO_VERDICT = 2
-# MLflow's own defaults wait for minutes before they admit that a server is dead, and draw a
-# progress bar for every file they fetch.
-MLFLOW_DEFAULTS = {
-    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
-    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
-}
+# Quicker to admit that a server is dead, and without a progress bar for every file.
+MLFLOW_DEFAULTS = {"MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false", **IMPATIENT}
 
 command = TreeGroup(
     __name__,

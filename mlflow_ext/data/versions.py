@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -113,6 +115,23 @@ def read_table(version: TableVersion) -> pd.DataFrame:
     return frame
 
 
+@contextmanager
+def writing_artifacts(run: Run) -> Iterator[None]:
+    """Turn what MLflow raises when it cannot write artifacts into an error that says what to do.
+
+    Raises:
+        StoreUnreachableError: The artifact store of *run* does not take files.
+    """
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except (OSError, MlflowException) as error:
+        uri = run.info.artifact_uri
+        fix = f"make {uri} writable, or give the experiment another artifact location"
+        raise StoreUnreachableError("artifact store", uri, str(error), fix) from error
+
+
 def _active_run() -> Run:
     import mlflow
 
@@ -125,18 +144,13 @@ def _active_run() -> Run:
 
 def _write_files(run: Run, name: str, table: pa.Table, fingerprint: TableFingerprint) -> None:
     import mlflow
-    from mlflow.exceptions import MlflowException
     from pyarrow import parquet
 
     with TemporaryDirectory() as folder:
         parquet.write_table(table, Path(folder, f"{name}.parquet"), compression="zstd")
         Path(folder, f"{name}.fingerprint.json").write_text(to_json(fingerprint), encoding="utf-8")
-        try:
+        with writing_artifacts(run):
             mlflow.log_artifacts(folder, FOLDER)
-        except (OSError, MlflowException) as error:
-            uri = run.info.artifact_uri
-            fix = f"make {uri} writable, or give the experiment another artifact location"
-            raise StoreUnreachableError("artifact store", uri, str(error), fix) from error
 
 
 def _download(uri: str, folder: str) -> Path:

@@ -27,7 +27,6 @@ def check_of(outcome: dict[str, Any], frame: pd.DataFrame) -> Check:
         A check with the observed value in words, and one row that breaks the rule if GX names one.
     """
     config, result = outcome["expectation_config"], outcome["result"]
-    indices = result.get("partial_unexpected_index_list") or []
     return Check(
         name=label(config),
         verdict=Verdict.PASSED if outcome["success"] else Verdict.FAILED,
@@ -37,8 +36,19 @@ def check_of(outcome: dict[str, Any], frame: pd.DataFrame) -> Check:
         slice=_condition(config["kwargs"].get("row_condition")),
         severity=severity_of(config),
         reason=_note(config),
-        example=None if outcome["success"] or not indices else _row(frame, indices[0]),
+        example=None if outcome["success"] else _example(config, result, frame),
     )
+
+
+def _example(
+    config: dict[str, Any], result: dict[str, Any], frame: pd.DataFrame
+) -> dict[str, Any] | None:
+    """Find one row that breaks the rule; a rule about a set names values, and no rows."""
+    indices = result.get("partial_unexpected_index_list")
+    column, values = config["kwargs"].get("column"), result.get("partial_unexpected_list")
+    if not indices and column and values:
+        indices = frame.index[frame[column].isin(values)][:1].tolist()
+    return _row(frame, indices[0]) if indices else None
 
 
 def _observed(result: dict[str, Any]) -> Json:

@@ -2,12 +2,12 @@
 
 MLflow waits for minutes on a dead server: ``MLFLOW_HTTP_REQUEST_MAX_RETRIES`` (7),
 ``MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR`` (2) and ``MLFLOW_HTTP_REQUEST_TIMEOUT`` (120 s) decide how
-long. The command line lowers them unless they are set; a program that embeds this package does the
-same if it wants to be as quick.
+long. The command line lowers them unless they are set, a pipeline only for its first call.
 """
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +19,11 @@ from mlflow_ext.errors import RegistryStateError, StoreUnreachableError
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+IMPATIENT = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+}
 NO_ANSWER = {
     "INTERNAL_ERROR",  # what MLflow raises when the connection fails
     "TEMPORARILY_UNAVAILABLE",
@@ -73,6 +78,25 @@ def reaching(client: MlflowClient) -> Iterator[None]:
         raise _translate(error, uri) from error
 
 
+def check_answers(client: MlflowClient) -> None:
+    """Ask the tracking store one question, and give up within seconds if it does not answer.
+
+    Raises:
+        StoreUnreachableError: It does not answer.
+    """
+    from mlflow.exceptions import MlflowException
+
+    patient = {name: os.environ[name] for name in IMPATIENT if name in os.environ}
+    os.environ.update(IMPATIENT | patient)
+    try:
+        client.search_experiments(max_results=1)
+    except MlflowException as error:
+        raise _translate(error, client.tracking_uri) from error
+    finally:
+        for name in IMPATIENT.keys() - patient.keys():
+            del os.environ[name]
+
+
 def is_missing(error: Exception) -> bool:
     """Tell whether MLflow means that the thing does not exist."""
     return getattr(error, "error_code", None) == "RESOURCE_DOES_NOT_EXIST"
@@ -99,7 +123,7 @@ def _probe_database(uri: str) -> None:
 def _translate(error: Exception, uri: str) -> StoreUnreachableError | RegistryStateError:
     code = getattr(error, "error_code", "IO_ERROR")
     if code in NO_ANSWER:
-        return StoreUnreachableError("model registry", _hide(uri), _cause(error), DOCTOR)
+        return StoreUnreachableError("MLflow store", _hide(uri), _cause(error), DOCTOR)
     return RegistryStateError(
         f"{_hide(uri)}: {_cause(error)}", f"a request that the registry accepts ({code})", DOCTOR
     )

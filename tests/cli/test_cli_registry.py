@@ -160,7 +160,7 @@ def test_a_dead_server_is_given_up_soon_and_clearly(tmp_path):
         check=False,
     )
     assert (done.returncode, done.stdout) == (2, "")
-    assert f"model registry at {url}: Connection refused" in done.stderr
+    assert f"MLflow store at {url}: Connection refused" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -246,7 +246,7 @@ def test_all_nan_are_one_nan(width, ordered):
 def test_struct_field_names_cannot_be_mistaken_for_types():
     one = pa.struct([pa.field("a: int8, b", pa.int8()), pa.field("c", pa.int8())])
     other = pa.struct([pa.field("a", pa.int8()), pa.field("b: int8, c", pa.int8())])
-    assert str(one) == str(other).replace("int8, b: int8, c", "int8, b: int8, c")
+    assert str(one) == str(other)
     assert logical_type(one) != logical_type(other)
 
 

@@ -187,6 +187,15 @@ def test_a_repeated_key_is_shown_with_its_values(judge, trips):
     assert check.example["distance"] == 100.0
 
 
+def test_a_set_that_is_broken_shows_a_row_and_a_whole_page(judge, trips, caplog):
+    kind = "expect_column_distinct_values_to_be_in_set"
+    result = judge(trips, rule(kind, column="origin", value_set=["EWR", "JFK"]))
+    (check,) = result.report.checks
+    assert check.example["origin"] == "LGA"
+    assert "LGA" in result.data_docs
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
 def test_an_all_null_column_fails_and_is_no_error(judge, trips):
     trips["distance"] = None
     result = judge(

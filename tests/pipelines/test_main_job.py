@@ -10,8 +10,8 @@ from pathlib import Path
 
 import mlflow
 import pytest
-from conftest import ROOT, free_port, serve
 from playwright.sync_api import expect, sync_playwright
+from servers import ROOT, free_port, serve
 
 pytestmark = pytest.mark.slow
 

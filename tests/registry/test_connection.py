@@ -23,7 +23,7 @@ def test_a_dead_server_is_an_error_with_its_address_and_the_cause(dead_url):
     client = connect(dead_url)
     with pytest.raises(StoreUnreachableError) as caught:
         read_snapshot(client, "delay")
-    assert caught.value.found == f"model registry at {dead_url}: Connection refused"
+    assert caught.value.found == f"MLflow store at {dead_url}: Connection refused"
     assert "mlflow-ext doctor" in caught.value.fix
 
 
