@@ -34,7 +34,7 @@ from pipelines.ingest import ingest
 from pipelines.promote import promote
 from pipelines.register import register, version_exists
 from pipelines.split import Problem
-from pipelines.summary import describe_outcome, summarize
+from pipelines.summary import describe_outcome, describe_run, summarize
 from pipelines.train import train
 from pipelines.tune import tune
 from pipelines.validate import validate
@@ -83,9 +83,10 @@ def _run_logged(until: str, options: Mapping[str, Any]) -> tuple[StepOutcome, ..
     with mlflow.start_run() as run:  # goes on with the run that `mlflow run` has begun for us
         _introduce(run, project, options)
         outcomes = run_flow(flow, until=until, announce=_announce)
-        text = summarize(project, outcomes)
-        mlflow.set_tag("mlflow.note.content", text)
-        click.echo(text)
+        summary = summarize(project, outcomes)
+        description = describe_run(summary, outcomes, run.info.experiment_id)
+        mlflow.set_tag("mlflow.note.content", description)
+        click.echo(summary)
         if outcomes[-1].status == "refused":
             mlflow.end_run("FAILED")
     return outcomes

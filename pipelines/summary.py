@@ -23,15 +23,27 @@ def describe_outcome(outcome: StepOutcome) -> str:
 
 
 def summarize(project: Project, outcomes: Sequence[StepOutcome]) -> str:
-    """Write the summary as Markdown, which the MLflow UI renders as the run's description."""
+    """Say what came out: version, stage, alias, KPIs with their thresholds, and where to look.
+
+    Returns:
+        Markdown that also reads well as plain text.
+    """
     outputs = {outcome.name: outcome.output for outcome in outcomes}
     parts = [f"**{project.name}**: {project.goal}"]
     if "register" in outputs:
         parts.append(_version(outputs["register"], outputs.get("promote")))
     if "evaluate" in outputs:
         parts.append(_kpis(project.kpis, outputs["evaluate"]))
-    parts += [_steps(outcomes), _where_to_look()]
-    return "\n\n".join(parts)
+    return "\n\n".join([*parts, _where_to_look()])
+
+
+def describe_run(summary: str, outcomes: Sequence[StepOutcome], experiment_id: str) -> str:
+    """Write the description of the job's run: the summary, and a link to the run of each step."""
+    rows = ["| step | status | seconds | run |", "|---|---|---|---|"]
+    for one in outcomes:
+        link = f"[{one.run_id[:8]}](#/experiments/{experiment_id}/runs/{one.run_id})"
+        rows.append(f"| {one.name} | {one.status} | {one.seconds:.1f} | {link} |")
+    return f"{summary}\n\n" + "\n".join(rows)
 
 
 def _version(registered: Registered, promoted: Promoted | None) -> str:
@@ -50,12 +62,6 @@ def _kpis(kpis: Sequence[Kpi], evaluated: Evaluated) -> str:
         rows.append(
             f"| {kpi.metric} | {evaluated.holdout[kpi.metric]:.4f} | {sign} {kpi.threshold} |"
         )
-    return "\n".join(rows)
-
-
-def _steps(outcomes: Sequence[StepOutcome]) -> str:
-    rows = ["| step | status | seconds | run |", "|---|---|---|---|"]
-    rows += [f"| {o.name} | {o.status} | {o.seconds:.1f} | `{o.run_id}` |" for o in outcomes]
     return "\n".join(rows)
 
 

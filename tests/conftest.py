@@ -1,6 +1,7 @@
 """Real MLflow for every test: a fresh sqlite store, or a real server, never a mock."""
 
 import os
+import shutil
 
 import pytest
 from hypothesis import settings
@@ -38,9 +39,22 @@ def _clean_mlflow_state(monkeypatch):
         mlflow.end_run()
 
 
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory):
+    """An MLflow database without content: creating one takes seconds, copying it does not."""
+    from mlflow.store.db.utils import _initialize_tables, create_sqlalchemy_engine
+
+    file = tmp_path_factory.mktemp("store") / "mlflow.db"
+    engine = create_sqlalchemy_engine(f"sqlite:///{file}")
+    _initialize_tables(engine)
+    engine.dispose()
+    return file
+
+
 @pytest.fixture
-def tracking(tmp_path, monkeypatch):
+def tracking(empty_store, tmp_path, monkeypatch):
     """A fresh sqlite store in an empty working directory; yields its client."""
+    shutil.copy(empty_store, tmp_path / "mlflow.db")
     uri = f"sqlite:///{tmp_path}/mlflow.db"
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
@@ -59,8 +73,9 @@ def tracking(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def server(tmp_path):
+def server(empty_store, tmp_path):
     """A real `mlflow server` on an empty store; yields its URL."""
+    shutil.copy(empty_store, tmp_path / "server.db")
     store = f"sqlite:///{tmp_path}/server.db"
     artifacts = str(tmp_path / "artifacts")
     options = ("--backend-store-uri", store, "--artifacts-destination", artifacts)

@@ -56,6 +56,10 @@ def folder(tmp_path_factory):
     for name in PROJECT_FILES:
         source = ROOT / name
         (shutil.copytree if source.is_dir() else shutil.copy)(source, copy / name)
+    author = ("-c", "user.name=ada", "-c", "user.email=ada@example.org")
+    run(copy, "git", "init", "--quiet")
+    run(copy, "git", "add", ".")
+    assert run(copy, "git", *author, "commit", "--quiet", "-m", "all").returncode == 0
     return copy
 
 
@@ -155,9 +159,11 @@ def test_flights_without_a_label_are_counted(first, client):
     assert rows["rows.labelled"] + rows["rows.unlabelled"] == 166_158
 
 
-def test_version_traces_to_commit_data_and_problem(first, client):
+def test_version_traces_to_commit_data_and_problem(first, folder, client):
     tags = client.get_model_version(MODEL, "1").tags
-    assert {"mlflow_ext.commit", "mlflow_ext.dirty", "mlflow_ext.project_digest"} <= set(tags)
+    assert tags["mlflow_ext.commit"] == run(folder, "git", "rev-parse", "HEAD").stdout.strip()
+    assert tags["mlflow_ext.dirty"] in ("true", "false")
+    assert len(tags["mlflow_ext.project_digest"]) == 64
     (features,) = step_runs(client, "features")
     recorded = features.data.tags["mlflow_ext.fingerprint.features"]
     assert tags["mlflow_ext.fingerprint.features"] == recorded
@@ -175,13 +181,6 @@ def test_served_model_answers_like_the_one_that_was_judged(first, folder, client
     )
     done = run(folder, sys.executable, "-c", script)
     assert set(json.loads(done.stdout.splitlines()[-1])) <= {0, 1}, done.stderr
-
-
-def test_second_call_reuses_what_succeeded(first, folder):
-    again = run_job(folder)
-    assert again.returncode == 0, again.stderr
-    reused = re.findall(r"^\[\d/9\] (\w+) +reused", again.stderr, flags=re.MULTILINE)
-    assert reused == ["ingest", "validate", "features", "tune", "train", "evaluate", "register"]
 
 
 def test_ui_shows_the_job_with_its_nested_trials(ui, page):
@@ -224,9 +223,16 @@ def test_ui_answers_what_the_model_is_for(ui, page):
 
 def expand(page, name):
     """Open the row of the run called *name* in the table of runs."""
-    link = page.get_by_role("link", name=name).first
+    link = page.get_by_role("link", name=name).last  # the oldest
     link.wait_for()
     link.locator("xpath=ancestor::*[@role='gridcell'][1]").get_by_role("button").first.click()
+
+
+def test_second_call_reuses_what_succeeded(first, folder):
+    again = run_job(folder)
+    assert again.returncode == 0, again.stderr
+    reused = re.findall(r"^\[\d/9\] (\w+) +reused", again.stderr, flags=re.MULTILINE)
+    assert reused == ["ingest", "validate", "features", "tune", "train", "evaluate", "register"]
 
 
 @pytest.fixture(scope="module")
