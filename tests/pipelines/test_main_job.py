@@ -31,12 +31,13 @@ QUIET = (
 
 
 def run(folder, *command):
-    """Run *command* in *folder* with this interpreter's scripts first on PATH."""
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    """Run *command* in *folder* as a newcomer does: no store named, our scripts first on PATH."""
+    environment = {key: text for key, text in os.environ.items() if not key.startswith("MLFLOW_")}
+    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     return subprocess.run(
         command,
         cwd=folder,
-        env={**os.environ, "PATH": path},
+        env={**environment, "MLFLOW_DISABLE_TELEMETRY": "true"},
         capture_output=True,
         text=True,
         check=False,
@@ -84,6 +85,7 @@ def ui(folder, first):
 
 @pytest.fixture(scope="module")
 def browser():
+    expect.set_options(timeout=30_000)
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=list(QUIET))
         yield chromium

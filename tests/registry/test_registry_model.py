@@ -96,7 +96,7 @@ def test_a_version_says_whence_it_comes(shop, rows, boosting):
         "mlflow_ext.dirty": "true",
         "mlflow_ext.project_digest": "d" * 64,
         "mlflow_ext.serialization": "skops",
-        "fingerprint.features": "f" * 64,
+        "mlflow_ext.fingerprint.features": "f" * 64,
         "kpi.roc_auc": "0.712346",
         "kpi.brier": "0.2",
     }
