@@ -24,6 +24,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_type_hints
 
+from packaging.requirements import Requirement
+
 from mlflow_ext.lineage.code import code_digest
 from mlflow_ext.process import current_process, is_alive
 from mlflow_ext.records import GateReport, TableVersion, from_json, to_json
@@ -255,9 +257,8 @@ def _tables_exist(client: MlflowClient, output: Any) -> bool:
 
 def _library_versions() -> dict[str, str]:
     """Versions of the libraries the suite declares: another scikit-learn is another model."""
-    declared = metadata.requires("mlflow-ext") or []
-    names = [text.split(";")[0].split(">")[0].strip() for text in declared if "extra" not in text]
-    return {name: metadata.version(name) for name in names}
+    declared = [Requirement(text) for text in metadata.requires("mlflow-ext") or ()]
+    return {need.name: metadata.version(need.name) for need in declared if not need.marker}
 
 
 def active_run() -> Run:

@@ -1,0 +1,74 @@
+"""What a second call does again, and what it does not."""
+
+import mlflow
+import pytest
+from small_project import make_project
+
+from pipelines.flow import run
+
+OPTIONS = {"through": "2013-04", "reuse": True, "n_trials": None, "timeout": None, "study": ""}
+
+
+@pytest.fixture
+def small(tracking, tmp_path):
+    return make_project(tmp_path)
+
+
+def lines(capsys):
+    """What became of each step, as the progress lines tell it."""
+    told = capsys.readouterr().err.splitlines()
+    words = [line.split() for line in told if line.startswith("[")]
+    return {word[1]: word[2] for word in words}
+
+
+def trials():
+    found = mlflow.search_runs(output_format="list")
+    return [run for run in found if "mlflow_ext.trial" in run.data.tags]
+
+
+def test_reuse_switched_off_does_everything_anew(small, capsys):
+    assert run("tune", OPTIONS) == 0
+    assert run("tune", OPTIONS | {"reuse": False}) == 0
+    assert set(lines(capsys).values()) == {"ran"}
+    assert len(trials()) == 4
+    assert len({trial.data.tags["mlflow_ext.study"] for trial in trials()}) == 2
+
+
+def test_study_goes_on_by_its_name_when_more_trials_are_asked_for(small, capsys):
+    assert run("tune", OPTIONS | {"study": "delays", "n_trials": 2}) == 0
+    assert run("tune", OPTIONS | {"study": "delays", "n_trials": 5}) == 0
+    assert lines(capsys)["features"] == "reused"
+    assert {trial.data.tags["mlflow_ext.study"] for trial in trials()} == {"delays"}
+    assert len(trials()) == 5
+    assert len({trial.data.tags["mlflow.parentRunId"] for trial in trials()}) == 1
+
+
+def test_study_of_another_search_is_refused_by_name(small, capsys):
+    assert run("tune", OPTIONS | {"study": "delays"}) == 0
+    file = small / "project.yaml"
+    file.write_text(file.read_text().replace("high: 10", "high: 20"))
+    assert run("tune", OPTIONS | {"study": "delays"}) == 2
+    assert "begun with another search" in capsys.readouterr().err
+
+
+def test_changed_kpi_judges_again_without_training_again(small, capsys):
+    assert run("promote", OPTIONS) == 1
+    capsys.readouterr()
+    file = small / "project.yaml"
+    text = file.read_text()
+    for strict, lenient in (("0.67", "0.51"), ("0.21", "0.9"), ("0.3\n  why", "0.1\n  why")):
+        text = text.replace(f"threshold: {strict}", f"threshold: {lenient}")
+    file.write_text(text)
+    assert run("promote", OPTIONS) == 0
+    told = lines(capsys)
+    assert (told["tune"], told["train"], told["gate"]) == ("reused", "reused", "ran")
+
+
+def test_changed_source_is_read_again(small, capsys):
+    assert run("features", OPTIONS) == 0
+    weather = small / "weather.csv"
+    rows = weather.read_text().splitlines()
+    weather.write_text("\n".join(rows[:-1]) + "\n")
+    assert run("features", OPTIONS) == 0
+    told = lines(capsys)
+    assert told["ingest"] == "ran"
