@@ -16,6 +16,7 @@ import mlflow
 from mlflow_ext.data.sources import locate
 from mlflow_ext.data.versions import writing_artifacts
 from mlflow_ext.errors import MlflowExtError, UnknownNameError
+from mlflow_ext.lineage.provenance import provenance
 from mlflow_ext.lineage.steps import (
     PROCESS_TAG,
     Flow,
@@ -34,7 +35,7 @@ from pipelines.ingest import ingest
 from pipelines.promote import promote
 from pipelines.register import register, version_exists
 from pipelines.split import Problem
-from pipelines.summary import describe_outcome, describe_run, summarize
+from pipelines.summary import describe_outcome, describe_run, headline, summarize
 from pipelines.train import train
 from pipelines.tune import tune
 from pipelines.validate import validate
@@ -86,6 +87,7 @@ def _run_logged(until: str, options: Mapping[str, Any]) -> tuple[StepOutcome, ..
         summary = summarize(project, outcomes)
         description = describe_run(summary, outcomes, run.info.experiment_id)
         mlflow.set_tag("mlflow.note.content", description)
+        mlflow.log_metrics(headline(project, outcomes))
         click.echo(summary)
         if outcomes[-1].status == "refused":
             mlflow.end_run("FAILED")
@@ -96,6 +98,7 @@ def _introduce(run: mlflow.ActiveRun, project: Project, options: Mapping[str, An
     """Write on the run what it is about."""
     mlflow.set_tags(
         {
+            **provenance(),  # `mlflow run` has begun this run without asking the plugins
             PROCESS_TAG: current_process(),
             "mlflow.runName": f"{project.name} {options['through']}",
             "mlflow_ext.project": project.name,

@@ -37,6 +37,13 @@ def summarize(project: Project, outcomes: Sequence[StepOutcome]) -> str:
     return "\n\n".join([*parts, _where_to_look()])
 
 
+def headline(project: Project, outcomes: Sequence[StepOutcome]) -> dict[str, float]:
+    """Pick the holdout values of the KPIs, for the job's own line in the table of runs."""
+    found = [outcome.output.holdout for outcome in outcomes if outcome.name == "evaluate"]
+    names = [kpi.metric for kpi in project.kpis]
+    return {f"holdout.{n}": v[n] for v in found for n in names if v[n] is not None}
+
+
 def describe_run(summary: str, outcomes: Sequence[StepOutcome], experiment_id: str) -> str:
     """Write the description of the job's run: the summary, and a link to the run of each step."""
     rows = ["| step | status | seconds | run |", "|---|---|---|---|"]

@@ -11,6 +11,7 @@ import click
 
 FORMATS = ("table", "json")
 FORMAT_KEY = "mlflow_ext.format"
+WIDEST = 72  # characters of one cell; JSON holds everything
 
 
 def choose_format(ctx: click.Context, _parameter: click.Parameter, value: str) -> None:
@@ -88,7 +89,13 @@ def _block(value: Any) -> str:
 
 def _grid(rows: Sequence[Mapping[str, Any]]) -> str:
     titles = list(dict.fromkeys(key for row in rows for key in row))
-    return _align([titles, *([cell(row.get(title), title) for title in titles] for row in rows)])
+    cells = ([_clip(cell(row.get(title), title), title) for title in titles] for row in rows)
+    return _align([titles, *cells])
+
+
+def _clip(text: str, title: str) -> str:
+    """Cut what would widen its column beyond a screen; never a command, which is to be copied."""
+    return text if title == "fix" or len(text) <= WIDEST else f"{text[: WIDEST - 1]}…"
 
 
 def _align(rows: Sequence[Sequence[str]]) -> str:

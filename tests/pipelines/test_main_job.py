@@ -142,7 +142,10 @@ def test_every_step_is_a_child_of_the_one_run_of_the_job(first, client):
         for step in ("ingest", "tune", "promote")
     }
     (parent,) = parents
-    assert client.get_run(parent).info.status == "FINISHED"
+    job = client.get_run(parent)
+    assert job.info.status == "FINISHED"
+    assert job.data.metrics["holdout.roc_auc"] > 0.67
+    assert "mlflow_ext.commit" in job.data.tags
 
 
 def test_every_trial_is_one_child_run_that_has_ended(first, client):
