@@ -11,7 +11,6 @@ from mlflow_ext.evaluation.predictions import Predictions
 from mlflow_ext.evaluation.report import log_evaluation
 from mlflow_ext.evaluation.slices import slice_table
 from pipelines.features import Prepared
-from pipelines.options import step_command
 from pipelines.split import Part, Problem, cut
 from pipelines.train import Trained
 
@@ -51,9 +50,3 @@ def predict(model_uri: str, name: str, part: Part, problem: Problem) -> Predicti
     model = mlflow.sklearn.load_model(model_uri)
     probability = model.predict_proba(part.X)[:, 1]
     return Predictions(name, part.y.to_numpy(), probability, problem.decision_threshold)
-
-
-command = step_command("evaluate")
-
-if __name__ == "__main__":
-    command()

@@ -15,7 +15,6 @@ from mlflow_ext.project import Features, Target
 from mlflow_ext.records import GateReport, TableVersion
 from pipelines.flights import build_features
 from pipelines.ingest import Ingested
-from pipelines.options import step_command
 from pipelines.validate import Validated, judge_table, refusals_of
 
 
@@ -71,9 +70,3 @@ def _log_counts(frame: pd.DataFrame, target: Target, unlabelled: int) -> None:
             "positive_share": float(positives),
         }
     )
-
-
-command = step_command("features")
-
-if __name__ == "__main__":
-    command()

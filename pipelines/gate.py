@@ -21,7 +21,6 @@ from mlflow_ext.registry.evidence import attach_reports
 from mlflow_ext.registry.snapshot import read_snapshot
 from pipelines.evaluate import predict
 from pipelines.features import Prepared
-from pipelines.options import step_command
 from pipelines.register import Registered
 from pipelines.split import Parts, Problem, cut
 
@@ -84,9 +83,3 @@ def _store(registered: Registered, reports: Sequence[GateReport]) -> None:
         log_report(report)
     run_id = active_run().info.run_id
     attach_reports(mlflow.MlflowClient(), registered.model, registered.version, run_id, reports)
-
-
-command = step_command("gate")
-
-if __name__ == "__main__":
-    command()

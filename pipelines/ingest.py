@@ -15,7 +15,6 @@ from mlflow_ext.lineage.steps import InputFile
 from mlflow_ext.project import Source, Split
 from mlflow_ext.records import TableVersion
 from pipelines.flights import month_of, parse_hours, select_months
-from pipelines.options import step_command
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,9 +67,3 @@ def _check_every_month(flights: pd.DataFrame, months: tuple[str, ...]) -> None:
             f"at least one flight in every month from {months[0]} to {months[-1]}",
             f"mlflow run . -P through={max(present, default=months[0])}",
         )
-
-
-command = step_command("ingest")
-
-if __name__ == "__main__":
-    command()

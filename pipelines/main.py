@@ -1,8 +1,160 @@
-"""The whole job: every step, from the sources to Production."""
+"""The steps in order, the settings they read, and one run of them under one MLflow run."""
 
-from pipelines.options import step_command
+from __future__ import annotations
 
-command = step_command("main")
+import logging
+import traceback
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
 
-if __name__ == "__main__":
-    command()
+import click
+import mlflow
+
+from mlflow_ext.data.sources import locate
+from mlflow_ext.data.versions import writing_artifacts
+from mlflow_ext.errors import MlflowExtError, UnknownNameError
+from mlflow_ext.lineage.provenance import provenance
+from mlflow_ext.lineage.steps import (
+    PROCESS_TAG,
+    Flow,
+    InputFile,
+    Step,
+    StepOutcome,
+    run_flow,
+)
+from mlflow_ext.process import current_process
+from mlflow_ext.project import Project, Search, load_project, project_digest
+from mlflow_ext.registry.connection import check_answers
+from pipelines.evaluate import evaluate
+from pipelines.features import features
+from pipelines.gate import Criteria, gate
+from pipelines.ingest import ingest
+from pipelines.promote import promote
+from pipelines.register import register, version_exists
+from pipelines.split import Problem
+from pipelines.summary import describe_outcome, describe_run, headline, summarize
+from pipelines.train import train
+from pipelines.tune import tune
+from pipelines.validate import validate
+
+PROJECT_FILE = Path("project.yaml")
+NO_VERDICT = 2
+STEPS = (
+    Step(function=ingest),
+    Step(function=validate),
+    Step(function=features),
+    Step(function=tune),
+    Step(function=train),
+    Step(function=evaluate),
+    Step(function=register, still_holds=version_exists),
+    Step(function=gate, is_reusable=False),
+    Step(function=promote, is_reusable=False),
+)
+
+
+def run(until: str, options: Mapping[str, Any]) -> int:
+    """Run the flow up to *until* and say how it ended.
+
+    Args:
+        until: Name of the last step wanted.
+        options: Values of the command line (`pipelines.options`).
+
+    Returns:
+        Exit code: 0 yes, 1 a gate or suite said no, 2 no verdict could be reached.
+    """
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    try:
+        outcomes = _run_logged(until, options)
+    except MlflowExtError as error:
+        click.echo(f"error: {error}", err=True)
+        return NO_VERDICT
+    except Exception:
+        traceback.print_exc()  # Python itself would end with 1, which reads as "no"
+        return NO_VERDICT
+    return 1 if outcomes[-1].status == "refused" else 0
+
+
+def _run_logged(until: str, options: Mapping[str, Any]) -> tuple[StepOutcome, ...]:
+    project = load_project(PROJECT_FILE)
+    flow = Flow(steps=STEPS, settings=_settings(project, options), reuse=options["reuse"])
+    check_answers(mlflow.MlflowClient())
+    with mlflow.start_run() as run:  # goes on with the run that `mlflow run` has begun for us
+        _introduce(run, project, options)
+        outcomes = run_flow(flow, until=until, announce=_announce)
+        summary = summarize(project, outcomes)
+        description = describe_run(summary, outcomes, run.info.experiment_id)
+        mlflow.set_tag("mlflow.note.content", description)
+        mlflow.log_metrics(headline(project, outcomes))
+        click.echo(summary)
+        if outcomes[-1].status == "refused":
+            mlflow.end_run("FAILED")
+    return outcomes
+
+
+def _introduce(run: mlflow.ActiveRun, project: Project, options: Mapping[str, Any]) -> None:
+    """Write on the run what it is about."""
+    mlflow.set_tags(
+        {
+            **provenance(),  # `mlflow run` has begun this run without asking the plugins
+            PROCESS_TAG: current_process(),
+            "mlflow.runName": f"{project.name} {options['through']}",
+            "mlflow_ext.project": project.name,
+            "mlflow_ext.project_digest": project_digest(PROJECT_FILE),
+            "through": options["through"],
+        }
+    )
+    with writing_artifacts(run):
+        mlflow.log_artifact(str(PROJECT_FILE), "project")
+
+
+def _settings(project: Project, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Name every value that a step may ask for."""
+    problem = Problem(
+        columns=project.features,
+        target=project.target,
+        split=project.split,
+        through=options["through"],
+        decision_threshold=project.decision_threshold,
+    )
+    sources = {name: locate(name, s.location, Path()) for name, s in project.sources.items()}
+    return {
+        "project": project,
+        "problem": problem,
+        "through": options["through"],
+        "split": project.split,
+        "sources": project.sources,
+        "source_files": {name: InputFile.at(path) for name, path in sources.items()},
+        "suites": {table: _suite(Path(file)) for table, file in project.gates.suites.items()},
+        "columns": project.features,
+        "target": project.target,
+        "search": _search(project.search, options),
+        "study": options["study"] or _fresh_study(options),
+        "slices": project.slices,
+        "criteria": Criteria(kpis=project.kpis, champion=project.gates.champion),
+        "promotion": project.promotion,
+    }
+
+
+def _search(search: Search, options: Mapping[str, Any]) -> Search:
+    asked = {"n_trials": options["n_trials"], "timeout": options["timeout"]}
+    return replace(search, **{name: value for name, value in asked.items() if value is not None})
+
+
+def _fresh_study(options: Mapping[str, Any]) -> str:
+    """Name a study that nobody has begun, where nothing is to be reused; else leave it open."""
+    return "" if options["reuse"] else f"{options['through']}-{uuid4().hex[:10]}"
+
+
+def _suite(path: Path) -> InputFile:
+    if not path.is_file():
+        known = [str(file) for file in sorted(path.parent.glob("*.json"))]
+        raise UnknownNameError("suite", str(path), known, str(PROJECT_FILE))
+    return InputFile.at(path)
+
+
+def _announce(outcome: StepOutcome) -> None:
+    position = [step.name for step in STEPS].index(outcome.name) + 1
+    click.echo(f"[{position}/{len(STEPS)}] {describe_outcome(outcome)}", err=True)

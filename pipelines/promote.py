@@ -12,7 +12,6 @@ from mlflow_ext.registry.promote import PromotionRequest
 from mlflow_ext.registry.promote import promote as promote_version
 from mlflow_ext.registry.snapshot import read_snapshot
 from pipelines.gate import Gated
-from pipelines.options import step_command
 from pipelines.register import Registered
 
 UPWARDS: tuple[Stage, ...] = ("Staging", "Production")
@@ -67,9 +66,3 @@ def _where_it_is(
     return Promoted(
         stage=snapshot.stages[register.version], aliases=tuple(sorted(held)), refusals=refusals
     )
-
-
-command = step_command("promote")
-
-if __name__ == "__main__":
-    command()

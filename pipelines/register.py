@@ -15,7 +15,6 @@ from mlflow_ext.registry.snapshot import read_snapshot
 from pipelines.evaluate import Evaluated
 from pipelines.features import Prepared
 from pipelines.ingest import Ingested
-from pipelines.options import step_command
 from pipelines.train import Trained
 
 
@@ -52,9 +51,3 @@ def version_exists(registered: Registered) -> bool:
     except ModelNotFoundError:
         return False
     return registered.version in snapshot.versions
-
-
-command = step_command("register")
-
-if __name__ == "__main__":
-    command()

@@ -11,7 +11,6 @@ from mlflow_ext.project import Search
 from mlflow_ext.registry.model import LoggedModel, log_model
 from mlflow_ext.tuning.space import build_estimator
 from pipelines.features import Prepared
-from pipelines.options import step_command
 from pipelines.split import Problem, cut
 from pipelines.tune import Tuned
 
@@ -40,9 +39,3 @@ def train(problem: Problem, search: Search, features: Prepared, tune: Tuned) -> 
     mlflow.log_metric("rows.train", len(rows.X))
     logged = log_model(model, rows.X.head(EXAMPLE_ROWS))
     return Trained(logged=logged, rows=len(rows.X))
-
-
-command = step_command("train")
-
-if __name__ == "__main__":
-    command()

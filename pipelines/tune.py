@@ -16,7 +16,6 @@ from mlflow_ext.tuning import Tables, TuningTask
 from mlflow_ext.tuning import tune as run_study
 from mlflow_ext.tuning.space import build_estimator
 from pipelines.features import Prepared
-from pipelines.options import step_command
 from pipelines.split import Parts, Problem, cut
 
 HOME = Path(os.environ.get("MLFLOW_EXT_HOME", ".mlflow_ext"))
@@ -82,9 +81,3 @@ def _tables(parts: Parts) -> Tables:
         validation_x=parts.validation.X,
         validation_y=parts.validation.y,
     )
-
-
-command = step_command("tune")
-
-if __name__ == "__main__":
-    command()

@@ -10,7 +10,6 @@ from mlflow_ext.gates.expectations import log_expectations, run_suite
 from mlflow_ext.lineage.steps import InputFile
 from mlflow_ext.records import GateReport, TableVersion, Verdict
 from pipelines.ingest import Ingested
-from pipelines.options import step_command
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,9 +46,3 @@ def refusals_of(reports: Sequence[GateReport]) -> tuple[str, ...]:
     """Say why *reports* stop the pipeline; empty when all passed."""
     stopping = [report for report in reports if report.verdict is not Verdict.PASSED]
     return tuple(f"{report.subject}: {line}" for report in stopping for line in report.reasons)
-
-
-command = step_command("validate")
-
-if __name__ == "__main__":
-    command()

@@ -133,7 +133,7 @@ ALLOWED = [
     ("mlflow_ext/gates/__init__.py", "from .a import b"),
     ("mlflow_ext/lineage/a.py", "from mlflow_ext import __version__\nimport mlflow_ext.gates.data"),
     ("mlflow_ext/evaluation/figures.py", "import mlflow"),
-    ("pipelines/main.py", "import click\nimport mlflow_ext.cli\nfrom pipelines.flow import x"),
+    ("pipelines/main.py", "import click\nimport mlflow_ext.cli\nfrom pipelines.main import x"),
 ]
 
 

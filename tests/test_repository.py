@@ -7,7 +7,6 @@ import subprocess
 import tomllib
 from pathlib import Path
 
-import click
 import pytest
 import yaml
 from packaging.requirements import Requirement
@@ -206,39 +205,3 @@ def test_conda_yaml_takes_everything_but_python_from_constraints():
     assert name == "python"
     assert len(Version(version).release) == 3, "virtualenv would build the newest that pyenv knows"
     assert Requirement(f"python{pyproject()['requires-python']}").specifier.contains(version)
-
-
-STEPS = [
-    "main",
-    "ingest",
-    "validate",
-    "features",
-    "tune",
-    "train",
-    "evaluate",
-    "register",
-    "gate",
-    "promote",
-]
-
-
-def test_the_entry_points_are_the_steps():
-    assert list(mlproject()["entry_points"]) == STEPS
-
-
-@pytest.mark.parametrize("step", STEPS)
-def test_the_command_of_a_step_is_one_that_its_module_understands(step):
-    import importlib
-
-    from mlflow.projects.utils import load_project
-
-    entry = load_project(str(ROOT)).get_entry_point(step)
-    words = entry.compute_command({}, storage_dir=None).split()
-    assert words[:3] == ["python", "-m", f"pipelines.{step}"]
-    assert {f"--{name.replace('_', '-')}" for name in entry.parameters} == set(words[3::2])
-    command = importlib.import_module(f"pipelines.{step}").command
-    arguments = ["" if word == "''" else word for word in words[3:]]
-    context = command.make_context(step, arguments)
-    assert isinstance(command, click.Command)
-    assert context.params["through"] == "2013-06"
-    assert context.params["reuse"] is True

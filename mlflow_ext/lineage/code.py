@@ -23,14 +23,15 @@ def code_digest(module: str, packages: Sequence[str]) -> str:
 
     Source: the closure of the import graph, as ``modulefinder`` computes it, without running code.
     """
-    trees = dict(_closure(module, packages))
+    trees = dict(reachable_code(module, packages))
     digest = hashlib.sha256()
     for name in sorted(trees):
         digest.update(f"{name}\0{ast.dump(trees[name])}\0".encode())
     return digest.hexdigest()
 
 
-def _closure(module: str, packages: Sequence[str]) -> Iterator[tuple[str, ast.Module]]:
+def reachable_code(module: str, packages: Sequence[str]) -> Iterator[tuple[str, ast.Module]]:
+    """Yield name and syntax tree of *module* and of all it can reach inside *packages*."""
     waiting, seen = [module], set[str]()
     while waiting:
         name = waiting.pop()

@@ -14,8 +14,8 @@ from mlflow.entities import ViewType
 from servers import free_port
 from small_project import ROOT, make_project, sample
 
-from pipelines.flow import run
-from pipelines.options import step_command
+from pipelines.__main__ import step_command
+from pipelines.main import run
 
 OPTIONS = {"through": "2013-04", "reuse": True, "n_trials": None, "timeout": None, "study": ""}
 
@@ -151,7 +151,7 @@ def test_artifact_folder_that_cannot_be_written(tmp_path):
     artifacts = tmp_path / "mlruns"
     artifacts.mkdir()
     artifacts.chmod(0o555)
-    command = [sys.executable, "-m", "pipelines.ingest", "--through", "2013-04"]
+    command = [sys.executable, "-m", "pipelines", "ingest", "--through", "2013-04"]
     # The superuser writes everywhere; without these two powers even it obeys the permissions.
     drop = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search", "--"]
     done = subprocess.run(

@@ -16,7 +16,7 @@ TRIALS = 40
 
 
 def job(folder):
-    command = [sys.executable, "-m", "pipelines.main", "--through", "2013-04"]
+    command = [sys.executable, "-m", "pipelines", "main", "--through", "2013-04"]
     return subprocess.Popen(
         [*command, "--n-trials", str(TRIALS)],
         cwd=folder,

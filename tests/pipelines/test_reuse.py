@@ -4,7 +4,7 @@ import mlflow
 import pytest
 from small_project import make_project
 
-from pipelines.flow import run
+from pipelines.main import run
 
 OPTIONS = {"through": "2013-04", "reuse": True, "n_trials": None, "timeout": None, "study": ""}
 

@@ -1,4 +1,4 @@
-"""The click command of every step: the same options, and one way to run up to that step."""
+"""``python -m pipelines STEP``: a click command for every step, each with the same options."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def step_command(step: str) -> click.Command:
     def command(**options: object) -> None:
         for name, value in ENVIRONMENT.items():
             os.environ.setdefault(name, value)  # read when the libraries are imported, below
-        from pipelines.flow import run
+        from pipelines.main import run
 
         last = "promote" if step == "main" else step
         raise SystemExit(run(last, options))
@@ -62,3 +62,13 @@ class WholeNumber(click.ParamType[int]):
         if number < 1 or number != int(number):
             self.fail(f"{value!r} is not a whole number above 0", param, ctx)
         return int(number)
+
+
+commands = click.Group(
+    "pipelines",
+    commands=[step_command(step) for step in SENTENCES],
+    help="Run the flights pipeline up to one of its steps; what has succeeded is reused.",
+)
+
+if __name__ == "__main__":
+    commands()
