@@ -37,7 +37,7 @@ from pipelines.register import register, version_exists
 from pipelines.split import Problem
 from pipelines.summary import describe_outcome, describe_run, headline, summarize
 from pipelines.train import train
-from pipelines.tune import tune
+from pipelines.tune import StudyChoice, tune
 from pipelines.validate import validate
 
 PROJECT_FILE = Path("project.yaml")
@@ -131,7 +131,7 @@ def _settings(project: Project, options: Mapping[str, Any]) -> dict[str, Any]:
         "columns": project.features,
         "target": project.target,
         "search": _search(project.search, options),
-        "study": options["study"] or _fresh_study(options),
+        "study": _choose_study(options),
         "slices": project.slices,
         "criteria": Criteria(kpis=project.kpis, champion=project.gates.champion),
         "promotion": project.promotion,
@@ -143,9 +143,9 @@ def _search(search: Search, options: Mapping[str, Any]) -> Search:
     return replace(search, **{name: value for name, value in asked.items() if value is not None})
 
 
-def _fresh_study(options: Mapping[str, Any]) -> str:
-    """Name a study that nobody has begun, where nothing is to be reused; else leave it open."""
-    return "" if options["reuse"] else f"{options['through']}-{uuid4().hex[:10]}"
+def _choose_study(options: Mapping[str, Any]) -> StudyChoice:
+    anew = "" if options["reuse"] else f"-{uuid4().hex[:6]}"
+    return StudyChoice(name=options["study"], suffix=anew)
 
 
 def _suite(path: Path) -> InputFile:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import mlflow
@@ -76,4 +77,5 @@ def _where_to_look() -> str:
     uri = mlflow.get_tracking_uri()
     if uri.startswith("http"):
         return f"Look at it: {uri}"
-    return f"Look at it: `mlflow ui --backend-store-uri {uri}`"
+    here = uri.replace(f"{Path.cwd()}/", "")  # the command is meant for the folder of the project
+    return f"Look at it: `mlflow ui --backend-store-uri {here}`"

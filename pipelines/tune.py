@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,20 +32,30 @@ class Tuned:
     """The search metric of the best trial on the validation months."""
 
 
-def tune(problem: Problem, search: Search, study: str, features: Prepared) -> Tuned:
+@dataclass(frozen=True, kw_only=True)
+class StudyChoice:
+    """Which study to begin or to go on with."""
+
+    name: str
+    """As asked for; empty: one name for one problem on one table."""
+    suffix: str = field(default="", compare=False)
+    """Keeps a study apart that is begun anew; it does not make the work another."""
+
+
+def tune(problem: Problem, search: Search, study: StudyChoice, features: Prepared) -> Tuned:
     """Run the study, or what is missing of it.
 
     Args:
         problem: What is learned, and how the table is cut.
         search: The space and its budget.
-        study: Name of the study; empty: one name for one problem on one table.
+        study: Its name.
         features: The training table.
 
     Raises:
         SearchError: The search does not fit its estimator, or no trial completed.
     """
     check_direction(search.metric, search.direction)
-    name = study or _name_study(problem, search, features)
+    name = study.name or _name_study(problem, search, features) + study.suffix
     found = run_study(
         TuningTask(
             name=name,

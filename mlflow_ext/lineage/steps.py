@@ -151,7 +151,8 @@ def identity(value: Any) -> Any:
     """Reduce *value* to what it is, leaving out where it lies and when it was made.
 
     A table is its content fingerprint; a file is its bytes; a gate report is its verdict on that
-    content; any other record is its fields; anything else is its own text.
+    content; any other record is its fields, but for those declared with ``compare=False``; anything
+    else is its own text.
     """
     match value:
         case TableVersion():
@@ -167,7 +168,8 @@ def identity(value: Any) -> Any:
         case None | bool() | int() | float():
             found = value
         case _ if is_dataclass(value):
-            found = {field.name: identity(getattr(value, field.name)) for field in fields(value)}
+            counting = [field.name for field in fields(value) if field.compare]
+            found = {name: identity(getattr(value, name)) for name in counting}
         case _:
             found = str(value)
     return found

@@ -118,7 +118,7 @@ def test_first_job_ends_well_with_version_one_in_production(first, client):
 def test_summary_names_version_stage_alias_kpis_and_where_to_look(first):
     assert "version **1**, stage **Production**, alias `@champion`" in first.stdout
     assert "| roc_auc |" in first.stdout
-    assert "mlflow ui --backend-store-uri sqlite" in first.stdout
+    assert "mlflow ui --backend-store-uri sqlite:///mlflow.db" in first.stdout
 
 
 def test_progress_is_a_line_per_step_on_stderr(first):

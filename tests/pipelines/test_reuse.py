@@ -32,6 +32,8 @@ def test_reuse_switched_off_does_everything_anew(small, capsys):
     assert set(lines(capsys).values()) == {"ran"}
     assert len(trials()) == 4
     assert len({trial.data.tags["mlflow_ext.study"] for trial in trials()}) == 2
+    assert run("tune", OPTIONS) == 0
+    assert set(lines(capsys).values()) == {"reused"}
 
 
 def test_study_goes_on_by_its_name_when_more_trials_are_asked_for(small, capsys):
