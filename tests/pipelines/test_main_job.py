@@ -13,6 +13,8 @@ import pytest
 from playwright.sync_api import expect, sync_playwright
 from servers import ROOT, free_port, serve
 
+from pipelines.main import STEPS
+
 pytestmark = pytest.mark.slow
 
 PROJECT_FILES = ("MLproject", "conda.yaml", "project.yaml", "pipelines", "expectations")
@@ -123,17 +125,7 @@ def test_summary_names_version_stage_alias_kpis_and_where_to_look(first):
 
 def test_progress_is_a_line_per_step_on_stderr(first):
     steps = re.findall(r"^\[(\d)/9\] (\w+) +ran", first.stderr, flags=re.MULTILINE)
-    assert [name for _, name in steps] == [
-        "ingest",
-        "validate",
-        "features",
-        "tune",
-        "train",
-        "evaluate",
-        "register",
-        "gate",
-        "promote",
-    ]
+    assert [name for _, name in steps] == [step.name for step in STEPS]
 
 
 def test_every_step_is_a_child_of_the_one_run_of_the_job(first, client):
