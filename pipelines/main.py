@@ -6,6 +6,7 @@ import logging
 import traceback
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -23,6 +24,7 @@ from mlflow_ext.lineage.steps import (
     InputFile,
     Step,
     StepOutcome,
+    active_run,
     run_flow,
 )
 from mlflow_ext.process import current_process
@@ -79,10 +81,16 @@ def run(until: str, options: Mapping[str, Any]) -> int:
 
 def _run_logged(until: str, options: Mapping[str, Any]) -> tuple[StepOutcome, ...]:
     project = load_project(PROJECT_FILE)
-    flow = Flow(steps=STEPS, settings=_settings(project, options), reuse=options["reuse"])
+    flow = Flow(
+        steps=STEPS,
+        settings=_settings(project, options),
+        reuse=options["reuse"],
+        introduce=partial(_introduce, project, options),
+    )
     check_answers(mlflow.MlflowClient())
     with mlflow.start_run() as run:  # goes on with the run that `mlflow run` has begun for us
-        _introduce(run, project, options)
+        mlflow.set_tags(_job_tags(project, options))
+        _introduce(project, options)
         outcomes = run_flow(flow, until=until, announce=_announce)
         summary = summarize(project, outcomes)
         description = describe_run(summary, outcomes, run.info.experiment_id)
@@ -94,19 +102,24 @@ def _run_logged(until: str, options: Mapping[str, Any]) -> tuple[StepOutcome, ..
     return outcomes
 
 
-def _introduce(run: mlflow.ActiveRun, project: Project, options: Mapping[str, Any]) -> None:
-    """Write on the run what it is about."""
+def _job_tags(project: Project, options: Mapping[str, Any]) -> dict[str, str]:
+    return {
+        **provenance(),  # `mlflow run` has begun this run without asking the plugins
+        PROCESS_TAG: current_process(),
+        "mlflow.runName": f"{project.name} {options['through']}",
+    }
+
+
+def _introduce(project: Project, options: Mapping[str, Any]) -> None:
+    """Write on the active run which problem it works on: name, digest, file."""
     mlflow.set_tags(
         {
-            **provenance(),  # `mlflow run` has begun this run without asking the plugins
-            PROCESS_TAG: current_process(),
-            "mlflow.runName": f"{project.name} {options['through']}",
             "mlflow_ext.project": project.name,
             "mlflow_ext.project_digest": project_digest(PROJECT_FILE),
             "through": options["through"],
         }
     )
-    with writing_artifacts(run):
+    with writing_artifacts(active_run()):
         mlflow.log_artifact(str(PROJECT_FILE), "project")
 
 

@@ -101,6 +101,8 @@ class Flow:
     settings: Mapping[str, Any]
     reuse: bool = True
     """False: every step runs, whatever has succeeded before."""
+    introduce: Callable[[], None] = lambda: None
+    """Called at the beginning of every step's run, to write on it what the flow is about."""
 
 
 def run_flow(
@@ -124,7 +126,7 @@ def run_flow(
     for step in flow.steps:
         known = {**flow.settings, **{o.name: o.output for o in outcomes.values()}}
         inputs = {name: known[name] for name in step.takes}
-        outcomes[step.name] = outcome = _perform(client, step, inputs, reuse=flow.reuse)
+        outcomes[step.name] = outcome = _perform(client, flow, step, inputs)
         announce(outcome)
         if step.name == until or outcome.status == "refused":
             break
@@ -195,22 +197,23 @@ def end_dead_runs(client: MlflowClient, experiment_id: str) -> list[str]:
 
 
 def _perform(
-    client: MlflowClient, step: Step, inputs: Mapping[str, Any], *, reuse: bool
+    client: MlflowClient, flow: Flow, step: Step, inputs: Mapping[str, Any]
 ) -> StepOutcome:
     started = time.monotonic()
     key = step_key(step, inputs)
-    finished = _find_finished(client, step, key) if reuse and step.is_reusable else None
-    run_id, output = finished or _run(step, key, inputs)
+    finished = _find_finished(client, step, key) if flow.reuse and step.is_reusable else None
+    run_id, output = finished or _run(flow, step, key, inputs)
     status: Status = "reused" if finished else "refused" if _refusals(output) else "ran"
     seconds = time.monotonic() - started
     return StepOutcome(name=step.name, status=status, run_id=run_id, seconds=seconds, output=output)
 
 
-def _run(step: Step, key: str, inputs: Mapping[str, Any]) -> tuple[str, Any]:
+def _run(flow: Flow, step: Step, key: str, inputs: Mapping[str, Any]) -> tuple[str, Any]:
     import mlflow
 
     tags = {STEP_TAG: step.name, KEY_TAG: key, PROCESS_TAG: current_process()}
     with mlflow.start_run(run_name=step.name, nested=True, tags=tags) as run:
+        flow.introduce()
         output = step.function(**inputs)
         mlflow.log_text(to_json(output), OUTPUT_FILE)
         if _refusals(output):

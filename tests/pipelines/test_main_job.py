@@ -140,6 +140,14 @@ def test_every_step_is_a_child_of_the_one_run_of_the_job(first, client):
     assert "mlflow_ext.commit" in job.data.tags
 
 
+@pytest.mark.parametrize("step", [step.name for step in STEPS])
+def test_every_step_carries_the_problem_it_works_on(first, client, step):
+    run_id = step_runs(client, step)[-1].info.run_id
+    assert [file.path for file in client.list_artifacts(run_id, "project")] == [
+        "project/project.yaml"
+    ]
+
+
 def test_every_trial_is_one_child_run_that_has_ended(first, client):
     (tune,) = step_runs(client, "tune")
     trials = children(client, tune.info.run_id)
