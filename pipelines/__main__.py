@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 
 import click
 
@@ -32,7 +33,7 @@ def step_command(step: str) -> click.Command:
     @click.command(step, help=SENTENCES[step])
     @click.option("--through", default="2013-06", help="Last month of data, YYYY-MM.")
     @click.option("--reuse", type=bool, default=True, help="Reuse what has already succeeded.")
-    @click.option("--n-trials", type=WholeNumber(), help="Trials in all; default: project.yaml.")
+    @click.option("--n-trials", type=whole_number, help="Trials in all; default: project.yaml.")
     @click.option("--timeout", type=float, help="Seconds to search; default: project.yaml.")
     @click.option("--study", default="", help="Study to start or continue; default: by its inputs.")
     def command(**options: object) -> None:
@@ -46,22 +47,19 @@ def step_command(step: str) -> click.Command:
     return command
 
 
-class WholeNumber(click.ParamType[int]):
-    """A whole number above 0. MLflow hands over ``12`` as ``12`` or ``12.0``."""
+def whole_number(text: str) -> int:
+    """Read a whole number above 0; MLflow hands over 12 as ``12`` or ``12.0``.
 
-    name = "whole number"
+    Raises:
+        click.BadParameter: It is something else.
 
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> int:
-        """Return *value* as an int, or fail with what was found."""
-        try:
-            number = float(str(value))
-        except ValueError:
-            number = 0.0
-        if number < 1 or number != int(number):
-            self.fail(f"{value!r} is not a whole number above 0", param, ctx)
-        return int(number)
+    >>> whole_number("12.0")
+    12
+    """
+    with suppress(ValueError):
+        if float(text) >= 1 and float(text).is_integer():
+            return int(float(text))
+    raise click.BadParameter(f"{text!r} is not a whole number above 0")
 
 
 commands = click.Group(

@@ -107,19 +107,18 @@ def _categories() -> Any:
 
     # None, NaN and pandas.NA become one missing value. A methodcaller is pickled by value and skops
     # knows it, where a function of ours would have to be importable wherever the model is loaded.
-    as_objects = FunctionTransformer(
-        methodcaller("astype", "object"), feature_names_out="one-to-one"
-    )
-    one_missing = FunctionTransformer(
-        methodcaller("fillna", np.nan), feature_names_out="one-to-one"
-    )
+    one_missing = [
+        FunctionTransformer(methodcaller(*call), feature_names_out="one-to-one")
+        # pandas 2 turns a column of objects without any value into numbers when it fills it.
+        for call in (("astype", "object"), ("fillna", np.nan), ("astype", "object"))
+    ]
     encoder = OneHotEncoder(
         handle_unknown="infrequent_if_exist",
         min_frequency=RARE,
         max_categories=MOST_CATEGORIES,
         sparse_output=False,
     )
-    return make_pipeline(as_objects, one_missing, encoder)
+    return make_pipeline(*one_missing, encoder)
 
 
 def _check_columns(frame: pd.DataFrame, wanted: Sequence[str]) -> None:
