@@ -82,10 +82,18 @@ class GateReport:
     @property
     def reasons(self) -> tuple[str, ...]:
         """One line for each blocking check that did not pass."""
+        return self._unpassed(Severity.BLOCK)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """One line for each check that did not pass and does not decide."""
+        return self._unpassed(Severity.WARN)
+
+    def _unpassed(self, severity: Severity) -> tuple[str, ...]:
         return tuple(
             describe(check)
             for check in self.checks
-            if check.severity is Severity.BLOCK and check.verdict is not Verdict.PASSED
+            if check.severity is severity and check.verdict is not Verdict.PASSED
         )
 
 
@@ -197,10 +205,17 @@ def describe(check: Check) -> str:
     where = f" [{check.slice}]" if check.slice else ""
     why = f" ({check.reason})" if check.reason else ""
     example = f"; for example {_row(check.example)}" if check.example else ""
-    return (
-        f"{check.name}{where} {check.verdict}: observed {_shown(check.observed)}, "
-        f"expected {check.expected}{why}{example}"
-    )
+    return f"{check.name}{where} {check.verdict}: {measure(check)}{why}{example}"
+
+
+def measure(check: Check) -> str:
+    """Say what was observed, with its interval, and what was expected.
+
+    >>> measure(Check(name="f1", verdict=Verdict.PASSED, observed=0.5, expected=">= 0.4"))
+    'observed 0.5, expected >= 0.4'
+    """
+    interval = " [{:.3g}, {:.3g}]".format(*check.interval) if check.interval else ""
+    return f"observed {_shown(check.observed)}{interval}, expected {check.expected}"
 
 
 def _row(values: dict[str, Any]) -> str:

@@ -15,7 +15,7 @@ from mlflow_ext.project import Features, Target
 from mlflow_ext.records import GateReport, TableVersion
 from pipelines.flights import build_features
 from pipelines.ingest import Ingested
-from pipelines.validate import Validated, judge_table, refusals_of
+from pipelines.validate import Validated, judge_table, refusals_of, warnings_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +32,12 @@ class Prepared:
     def refusals(self) -> tuple[str, ...]:
         """One line per failed expectation; empty when training may go on."""
         return refusals_of(self.reports)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was left out, and one line per warning of the table's own suite."""
+        left_out = f"{self.unlabelled} flights without a label (cancelled or diverted) left out"
+        return (left_out, *warnings_of(self.reports[-1:]))
 
 
 def features(

@@ -16,7 +16,7 @@ from mlflow_ext.gates.record import log_report
 from mlflow_ext.gates.subject import GateSubject
 from mlflow_ext.lineage.steps import active_run
 from mlflow_ext.project import ChampionGate, Kpi
-from mlflow_ext.records import GateReport
+from mlflow_ext.records import GateReport, measure
 from mlflow_ext.registry.evidence import attach_reports
 from mlflow_ext.registry.snapshot import read_snapshot
 from pipelines.evaluate import predict
@@ -30,6 +30,15 @@ class Gated:
     """What every gate says about the version."""
 
     reports: tuple[GateReport, ...]
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """One line per gate and check: the verdict and what it rests on."""
+        return tuple(
+            f"{report.gate} {report.verdict}: {check.name}: {measure(check)}"
+            for report in self.reports
+            for check in report.checks
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +84,21 @@ def _opponent(registered: Registered, parts: Parts, problem: Problem) -> Opponen
         return base_rate_opponent(parts.train.y.to_numpy(), len(parts.holdout.y))
     uri = f"models:/{registered.model}/{champions[-1]}"
     champion = predict(uri, "holdout", parts.holdout, problem)
-    return Opponent(name=uri, probability=champion.probability)
+    seen = _months_seen(snapshot.version(champions[-1]).run_id, problem)
+    return Opponent(name=uri, probability=champion.probability, seen=seen)
+
+
+def _months_seen(run_id: str | None, problem: Problem) -> tuple[str, ...]:
+    """List the months of our holdout on which the model of *run_id* was trained or chosen.
+
+    A model that another program has trained does not say; it counts as one that has seen none.
+    """
+    tags = mlflow.MlflowClient().get_run(run_id).data.tags if run_id else {}
+    if "through" not in tags:
+        return ()
+    known = problem.split.windows(tags["through"])
+    holdout = problem.split.windows(problem.through).holdout
+    return tuple(month for month in holdout if month in known.train + known.validation)
 
 
 def _store(registered: Registered, reports: Sequence[GateReport]) -> None:

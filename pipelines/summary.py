@@ -18,9 +18,14 @@ if TYPE_CHECKING:
 
 
 def describe_outcome(outcome: StepOutcome) -> str:
-    """Say one step in one line; a refusal adds one line per reason."""
+    """Say one step in one line, what it found worth a note below it, and why it refused."""
     line = f"{outcome.name:<9} {outcome.status:<8} {outcome.seconds:6.1f} s  run {outcome.run_id}"
-    return "\n".join([line, *(f"    - {r}" for r in getattr(outcome.output, "refusals", ()))])
+    return "\n".join([line, *(f"      {note}" for note in _notes(outcome))])
+
+
+def _notes(outcome: StepOutcome) -> tuple[str, ...]:
+    output = outcome.output
+    return (*getattr(output, "notes", ()), *getattr(output, "refusals", ()))
 
 
 def summarize(project: Project, outcomes: Sequence[StepOutcome]) -> str:
@@ -46,12 +51,13 @@ def headline(project: Project, outcomes: Sequence[StepOutcome]) -> dict[str, flo
 
 
 def describe_run(summary: str, outcomes: Sequence[StepOutcome], experiment_id: str) -> str:
-    """Write the description of the job's run: the summary, and a link to the run of each step."""
+    """Write the description of the job's run: the summary, a link to each step, and their notes."""
     rows = ["| step | status | seconds | run |", "|---|---|---|---|"]
     for one in outcomes:
         link = f"[{one.run_id[:8]}](#/experiments/{experiment_id}/runs/{one.run_id})"
         rows.append(f"| {one.name} | {one.status} | {one.seconds:.1f} | {link} |")
-    return f"{summary}\n\n" + "\n".join(rows)
+    notes = [f"- {one.name}: {note}" for one in outcomes for note in _notes(one)]
+    return "\n\n".join([summary, "\n".join(rows), "\n".join(notes)])
 
 
 def _version(registered: Registered, promoted: Promoted | None) -> str:

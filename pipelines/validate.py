@@ -23,6 +23,11 @@ class Validated:
         """One line per failed expectation; empty when training may go on."""
         return refusals_of(self.reports)
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """One line per warning, which stops nothing."""
+        return warnings_of(self.reports)
+
 
 def validate(suites: Mapping[str, InputFile], ingest: Ingested) -> Validated:
     """Run the suites of the raw tables and log what they found.
@@ -46,3 +51,10 @@ def refusals_of(reports: Sequence[GateReport]) -> tuple[str, ...]:
     """Say why *reports* stop the pipeline; empty when all passed."""
     stopping = [report for report in reports if report.verdict is not Verdict.PASSED]
     return tuple(f"{report.subject}: {line}" for report in stopping for line in report.reasons)
+
+
+def warnings_of(reports: Sequence[GateReport]) -> tuple[str, ...]:
+    """Say what the suites of *reports* only warn of."""
+    return tuple(
+        f"warning: {report.subject}: {line}" for report in reports for line in report.warnings
+    )

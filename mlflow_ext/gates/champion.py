@@ -24,6 +24,8 @@ class Opponent:
     """``models:/NAME/VERSION`` of the champion, or what stands in for it."""
     probability: Array
     """Its probabilities for the challenger's rows, in their order; shape (rows,), in [0, 1]."""
+    seen: tuple[str, ...] = ()
+    """Parts of these rows that it has learned from or was chosen on, e.g. months; best if none."""
     is_baseline: bool = False
     """True when no version is in Production and a naive rule stands in: it has to be beaten."""
 
@@ -57,8 +59,9 @@ def judge_champion(
         subject: The challenger's version and the rows.
 
     Returns:
-        The check ``same_rows``, and one of the metric: observed is challenger minus opponent, in
-        the unit of the metric. Inconclusive when the rows differ or a value is undefined.
+        The checks ``same_rows`` and ``unseen_rows``, and one of the metric: observed is challenger
+        minus opponent, in the unit of the metric. Inconclusive when the rows differ, when the
+        opponent has seen some of them before, or when a value is undefined.
 
     Raises:
         UnknownNameError: There is no such metric.
@@ -66,13 +69,13 @@ def judge_champion(
         TableError: A probability cannot be used, or the metric needs both classes and finds one.
     """
     check_direction(config.metric, config.direction)
-    same_rows = _check_rows(challenger, opponent, subject)
-    is_same = same_rows.verdict is Verdict.PASSED
-    compared = (_compare(config, challenger, opponent),) if is_same else ()
+    fair = (_check_rows(challenger, opponent, subject), _check_unseen(opponent, subject))
+    is_fair = all(check.verdict is Verdict.PASSED for check in fair)
+    compared = (_compare(config, challenger, opponent),) if is_fair else ()
     return GateReport(
         gate="champion",
         subject=subject.uri,
-        checks=(same_rows, *compared),
+        checks=(*fair, *compared),
         fingerprints=subject.fingerprints,
         config_digest=config_digest(asdict(config)),
         created_ms=subject.created_ms,
@@ -89,6 +92,17 @@ def _check_rows(challenger: Predictions, opponent: Opponent, subject: GateSubjec
         observed=counts,
         rows=subject.rows,
         reason="" if is_same else "values on different rows cannot be compared",
+    )
+
+
+def _check_unseen(opponent: Opponent, subject: GateSubject) -> Check:
+    return Check(
+        name="unseen_rows",
+        verdict=Verdict.INCONCLUSIVE if opponent.seen else Verdict.PASSED,
+        expected=f"no row that {opponent.name} has learned from or was chosen on",
+        observed=list(opponent.seen),
+        rows=subject.rows,
+        reason="it would win by memory; judge on later rows" if opponent.seen else "",
     )
 
 

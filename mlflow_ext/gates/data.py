@@ -46,7 +46,7 @@ def _check(table: str, report: GateReport | None, trained: str | None) -> Check:
     return Check(
         name=f"validation({table})",
         verdict=verdict,
-        expected=f"passed, for fingerprint {trained}" if trained else "passed",
+        expected=f"passed, for fingerprint {trained[:12]}…" if trained else "passed",
         observed=str(report.verdict) if report else None,
         reason=reason,
     )

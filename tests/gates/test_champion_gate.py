@@ -58,8 +58,17 @@ def test_the_first_version_is_compared_with_the_base_rate_of_its_training_rows()
 def test_other_rows_are_inconclusive_and_nothing_is_compared():
     opponent = Opponent(name="models:/flight-delay/6", probability=np.full(199, 0.5))
     report = judge_champion(AUC, challenger(), opponent, subject(200))
-    assert (report.verdict, len(report.checks)) == ("inconclusive", 1)
+    assert (report.verdict, len(report.checks)) == ("inconclusive", 2)
     assert "observed {'challenger': 200, 'opponent': 199}" in report.reasons[0]
+
+
+def test_an_opponent_that_has_seen_the_rows_before_is_not_compared():
+    memory = challenger().labels.astype(float)  # it knows every answer
+    opponent = Opponent(name="models:/flight-delay/6", probability=memory, seen=("2013-06",))
+    report = judge_champion(AUC, challenger(), opponent, subject(200))
+    assert (report.verdict, len(report.checks)) == ("inconclusive", 2)
+    assert "unseen_rows inconclusive: observed ['2013-06']" in report.reasons[0]
+    assert "judge on later rows" in report.reasons[0]
 
 
 def test_rows_other_than_those_of_the_subject_are_inconclusive():
