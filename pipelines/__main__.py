@@ -12,6 +12,7 @@ ENVIRONMENT = {
     # cores made a fit of 7 seconds take 200.
     "OMP_NUM_THREADS": "1",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # stdout is for the summary
 }
 SENTENCES = {
     "ingest": "Read the sources and store the months asked for as versioned tables.",

@@ -97,6 +97,7 @@ def register_model(client: MlflowClient, logged: LoggedModel, card: ModelCard) -
                 name,
                 source=logged.uri,
                 run_id=logged.run_id,
+                model_id=logged.model_id,  # a server takes no `models:/m-…` source without it
                 tags={
                     **card.version_tags,
                     **{key: trained[key] for key in _PROVENANCE if key in trained},
