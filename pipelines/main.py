@@ -34,6 +34,7 @@ from pipelines.evaluate import evaluate
 from pipelines.features import features
 from pipelines.gate import Criteria, gate
 from pipelines.ingest import ingest
+from pipelines.preflight import check_project
 from pipelines.promote import promote
 from pipelines.register import register, version_exists
 from pipelines.split import Problem
@@ -81,6 +82,7 @@ def run(until: str, options: Mapping[str, Any]) -> int:
 
 def _run_logged(until: str, options: Mapping[str, Any]) -> tuple[StepOutcome, ...]:
     project = load_project(PROJECT_FILE)
+    check_project(project)
     flow = Flow(
         steps=STEPS,
         settings=_settings(project, options),

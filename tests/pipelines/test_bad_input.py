@@ -118,6 +118,39 @@ def test_mistake_in_the_project_file(small, capsys):
     assert_no_verdict(capsys, "project.yaml:2: unknown key 'gaol'", "'goal'")
 
 
+NAMES = {
+    "unknown metric": ("metric: brier", "metric: brir", "unknown metric 'brir'"),
+    "loss to be maximized": (
+        "metric: brier\n  direction: min",
+        "metric: brier\n  direction: max",
+        "brier",
+    ),
+    "unknown gate": ("- champion", "- champoin", "unknown gate 'champoin'"),
+    "unknown source": ("  planes:", "  plains:", "unknown source 'plains'"),
+    "unknown table": ("features: expectations", "feature: expectations", "unknown suite for table"),
+    "unknown estimator": ("HistGradientBoosting", "HistGradientBosting", "HistGradientBoosting"),
+    "unknown parameter": ("max_iter:", "max_iters:", "max_iter"),
+}
+
+
+@pytest.mark.parametrize(("right", "wrong", "word"), NAMES.values(), ids=NAMES.keys())
+def test_wrong_name_is_told_before_anything_runs(small, capsys, right, wrong, word):
+    file = small / "project.yaml"
+    assert right in file.read_text()
+    file.write_text(file.read_text().replace(right, wrong, 1))
+    assert_no_verdict(capsys, word)
+    assert all_runs() == []
+
+
+def test_table_without_a_suite_is_told_before_anything_runs(small, capsys):
+    file = small / "project.yaml"
+    lines = file.read_text().splitlines()
+    kept = [line for line in lines if "expectations/features.json" not in line]
+    file.write_text("\n".join(kept))
+    assert_no_verdict(capsys, "names no suite for table 'features'")
+    assert all_runs() == []
+
+
 @pytest.mark.parametrize("words", [["--n-trials", "many"], ["--n-trials", "0"], ["--reuse", "5"]])
 def test_parameter_of_the_wrong_type(words):
     told = CliRunner().invoke(step_command("main"), words)
