@@ -28,9 +28,9 @@ def check_project(project: Project) -> None:
     _check_all("suite for table", project.gates.suites, TABLES)
     for rule in project.promotion.stages.values():
         _check_known("gate", rule.requires, GATES)
-    judges: list[Kpi | ChampionGate | Search] = [*project.kpis]
-    for judge in (*judges, project.gates.champion, project.search):
-        check_direction(judge.metric, judge.direction)
+    users: list[Kpi | ChampionGate | Search] = [project.gates.champion, project.search]
+    for user in (*project.kpis, *users):
+        check_direction(user.metric, user.direction)
     check_search(project.search)
 
 
