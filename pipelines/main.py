@@ -63,7 +63,7 @@ def run(until: str, options: Mapping[str, Any]) -> int:
 
     Args:
         until: Name of the last step wanted.
-        options: Values of the command line (`pipelines.options`).
+        options: Values of the command line (`pipelines.__main__`).
 
     Returns:
         Exit code: 0 yes, 1 a gate or suite said no, 2 no verdict could be reached.
