@@ -73,9 +73,9 @@ def _kpis(kpis: Sequence[Kpi], evaluated: Evaluated) -> str:
     rows = ["| KPI (holdout) | value | threshold |", "|---|---|---|"]
     for kpi in kpis:
         sign = "≥" if kpi.direction == "maximize" else "≤"
-        rows.append(
-            f"| {kpi.metric} | {evaluated.holdout[kpi.metric]:.4f} | {sign} {kpi.threshold} |"
-        )
+        value = evaluated.holdout[kpi.metric]
+        shown = "undefined" if value is None else f"{value:.4f}"
+        rows.append(f"| {kpi.metric} | {shown} | {sign} {kpi.threshold} |")
     return "\n".join(rows)
 
 

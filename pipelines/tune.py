@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from mlflow_ext.data.features import make_model
-from mlflow_ext.evaluation.metrics import check_direction, score
+from mlflow_ext.evaluation.metrics import score
+from mlflow_ext.lineage.steps import Step, step_key
 from mlflow_ext.project import Search
 from mlflow_ext.tuning import Tables, TuningTask
 from mlflow_ext.tuning import tune as run_study
@@ -54,7 +54,6 @@ def tune(problem: Problem, search: Search, study: StudyChoice, features: Prepare
     Raises:
         SearchError: The search does not fit its estimator, or no trial completed.
     """
-    check_direction(search.metric, search.direction)
     name = study.name or _name_study(problem, search, features) + study.suffix
     found = run_study(
         TuningTask(
@@ -70,12 +69,13 @@ def tune(problem: Problem, search: Search, study: StudyChoice, features: Prepare
 
 
 def _name_study(problem: Problem, search: Search, features: Prepared) -> str:
-    """Name what is searched where, but not for how long: more trials continue the same study."""
-    fingerprint = features.table.fingerprint.digest
-    parts = (
-        f"{problem} {search.estimator} {search.fixed} {search.space} {search.seed} {fingerprint}"
-    )
-    return f"{problem.through}-{hashlib.sha256(parts.encode()).hexdigest()[:10]}"
+    """Name the work, but not for how long it may go on: more trials continue the same study.
+
+    Other code, another library or another search is other work: its trials cannot be compared.
+    """
+    unbounded = replace(search, n_trials=1, timeout=None)
+    inputs = {"problem": problem, "search": unbounded, "features": features.table}
+    return f"{problem.through}-{step_key(Step(function=tune), inputs)[:10]}"
 
 
 def _make_model(problem: Problem, search: Search, params: dict[str, Any]) -> Any:

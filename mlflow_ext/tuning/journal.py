@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 try:
     import fcntl
-except ImportError:  # pragma: no cover - Windows
+except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 # How long to search, not what to search: these may differ when a study goes on.

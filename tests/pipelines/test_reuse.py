@@ -4,6 +4,7 @@ import mlflow
 import pytest
 from small_project import make_project
 
+from mlflow_ext.lineage import steps
 from pipelines.main import run
 
 OPTIONS = {"through": "2013-04", "reuse": True, "n_trials": None, "timeout": None, "study": ""}
@@ -60,6 +61,41 @@ def test_study_of_another_search_is_refused_by_name(small, capsys):
     file.write_text(file.read_text().replace("high: 10", "high: 20"))
     assert run("tune", OPTIONS | {"study": "delays"}) == 2
     assert "begun with another search" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("was", "becomes"),
+    [("pruner: median", "pruner: none"), ("metric: roc_auc", "metric: average_precision")],
+)
+def test_changed_search_begins_a_study_of_its_own(small, capsys, was, becomes):
+    assert run("tune", OPTIONS) == 0
+    file = small / "project.yaml"
+    head, search = file.read_text().split("search:")
+    assert was in search
+    file.write_text(f"{head}search:{search.replace(was, becomes, 1)}")
+    assert run("tune", OPTIONS) == 0
+    assert lines(capsys)["tune"] == "ran"
+    assert len(trials()) == 4
+
+
+def test_study_made_by_other_code_is_not_gone_on_with(small, capsys, monkeypatch):
+    assert run("tune", OPTIONS) == 0
+    versions = steps._library_versions
+    monkeypatch.setattr(steps, "_library_versions", lambda: versions() | {"scikit-learn": "0"})
+    assert run("tune", OPTIONS) == 0
+    assert lines(capsys)["tune"] == "ran"
+    assert len(trials()) == 4
+
+
+def test_summary_says_when_a_kpi_is_undefined(small, capsys):
+    """The model of few flights never dares to say "late" at 0.999: precision has no value."""
+    file = small / "project.yaml"
+    text = file.read_text().replace("decision_threshold: 0.3", "decision_threshold: 0.999")
+    file.write_text(text.replace("metric: average_precision", "metric: precision", 1))
+    assert run("promote", OPTIONS) == 1
+    said = capsys.readouterr()
+    assert "| precision | undefined |" in said.out
+    assert "metrics failed: precision: observed None" in said.err
 
 
 def test_changed_kpi_judges_again_without_training_again(small, capsys):
