@@ -21,7 +21,6 @@ class Evaluated:
 
     validation: dict[str, float | None]
     holdout: dict[str, float | None]
-    holdout_rows: int
 
 
 def evaluate(
@@ -38,11 +37,7 @@ def evaluate(
         "holdout": slice_table(parts.holdout.frame, scored["holdout"], slices),
     }
     found = log_evaluation(list(scored.values()), tables, model_id=train.logged.model_id)
-    return Evaluated(
-        validation=found["validation"].metrics,
-        holdout=found["holdout"].metrics,
-        holdout_rows=found["holdout"].rows,
-    )
+    return Evaluated(validation=found["validation"].metrics, holdout=found["holdout"].metrics)
 
 
 def predict(model_uri: str, name: str, part: Part, problem: Problem) -> Predictions:

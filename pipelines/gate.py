@@ -12,7 +12,6 @@ from mlflow_ext.gates.champion import Opponent, base_rate_opponent, judge_champi
 from mlflow_ext.gates.config import now_ms
 from mlflow_ext.gates.data import judge_data
 from mlflow_ext.gates.metrics import judge_metrics
-from mlflow_ext.gates.record import log_report
 from mlflow_ext.gates.subject import GateSubject
 from mlflow_ext.lineage.steps import active_run
 from mlflow_ext.project import ChampionGate, Kpi
@@ -102,7 +101,7 @@ def _months_seen(run_id: str | None, problem: Problem) -> tuple[str, ...]:
 
 
 def _store(registered: Registered, reports: Sequence[GateReport]) -> None:
-    for report in reports:
-        log_report(report)
+    """Leave the reports with this run, and their verdicts on the run and on the version."""
     run_id = active_run().info.run_id
     attach_reports(mlflow.MlflowClient(), registered.model, registered.version, run_id, reports)
+    mlflow.set_tags({f"gate.{report.gate}": str(report.verdict) for report in reports})

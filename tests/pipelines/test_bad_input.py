@@ -236,3 +236,11 @@ def test_refused_version_stays_where_it_is_and_says_why(small, tracking, capsys)
     assert "stage **None**" in said.out
     assert tracking.get_model_version("flight-delay", "1").current_stage == "None"
     assert tracking.get_model_version("flight-delay", "1").tags["gate.data"] == "passed"
+    (judged,) = [run for run in all_runs() if run.data.tags.get("mlflow_ext.step") == "gate"]
+    assert judged.data.tags["gate.metrics"] == "failed"
+    files = tracking.list_artifacts(judged.info.run_id, "gates")
+    assert {file.path for file in files} == {
+        "gates/champion.json",
+        "gates/data.json",
+        "gates/metrics.json",
+    }
