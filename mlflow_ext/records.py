@@ -131,27 +131,90 @@ class TableVersion:
     fingerprint: TableFingerprint
 
 
+class Trust(StrEnum):
+    """Who stands behind a piece of evidence, weakest first."""
+
+    CLAIMED = "claimed"
+    """Somebody says so; nothing proves who."""
+    ATTESTED = "attested"
+    """Signed by a key that the policy trusts."""
+    RECOMPUTED = "recomputed"
+    """The registry's own server ran the gate and signed what came out."""
+
+    def reaches(self, needed: Trust) -> bool:
+        """Tell whether this level is *needed* or a stronger one.
+
+        >>> Trust.RECOMPUTED.reaches(Trust.ATTESTED)
+        True
+        """
+        order = list(Trust)
+        return order.index(self) >= order.index(needed)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attestation:
+    """One gate report about one version as a policy sees it: what it says, and whether it counts."""
+
+    id: int
+    """Number of its line in the ledger; 0 outside a ledger."""
+    gate: str
+    verdict: Verdict
+    trust: Trust
+    config_digest: str
+    """SHA-256 of the gate's configuration, hex."""
+    created_ms: int
+    """When the gate judged, in milliseconds since the epoch."""
+    reasons: tuple[str, ...] = ()
+    """One line for each check that did not pass."""
+    observed: dict[str, float] | None = None
+    """Check -> measured number, where it measured one."""
+    signer: str = ""
+    """Id of the key that signed; empty when nothing did."""
+    problem: str = ""
+    """Why it does not count, e.g. ``the model's files have changed``; empty when it counts."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Vote:
+    """Somebody approves or rejects one version for one stage."""
+
+    id: int
+    """Number of its line in the ledger."""
+    actor: str
+    is_approval: bool
+    to_stage: str
+    time_ms: int
+    """When, in milliseconds since the epoch."""
+    reason: str = ""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Requirement:
-    """One thing a policy asks for before a transition, and what was found instead."""
+    """One rule a policy applied before a transition: what it asks for and what was found."""
 
     name: str
     """The gate or condition, e.g. ``gate champion``."""
     found: str
     """What there is: a verdict, ``no report``, …"""
-    fix: str
-    """The command that would meet it."""
+    fix: str = ""
+    """The command that would meet it; empty when it is met."""
+    is_met: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class Decision:
-    """What the policy says about one requested transition."""
+    """What the policy says about one requested transition, and every rule it applied."""
 
     model: str
     version: int
     to_stage: str
-    unmet: tuple[Requirement, ...]
-    """Everything that stands in the way; empty means yes."""
+    requirements: tuple[Requirement, ...]
+    """Every rule that was applied, in the order of the policy."""
+
+    @property
+    def unmet(self) -> tuple[Requirement, ...]:
+        """Everything that stands in the way."""
+        return tuple(needed for needed in self.requirements if not needed.is_met)
 
     @property
     def is_allowed(self) -> bool:
@@ -160,11 +223,17 @@ class Decision:
 
 
 class Action(StrEnum):
-    """Why a version changed its stage."""
+    """Why a version changed its stage, or did not."""
 
     PROMOTE = "promote"
     ROLLBACK = "rollback"
     ARCHIVE = "archive"
+    MOVE = "move"
+    """To a stage for which the policy has no rule."""
+    FORCE = "force"
+    """Against the policy, by somebody whom the policy lets do that."""
+    REFUSE = "refuse"
+    """Asked for and not done."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,6 +253,59 @@ class Transition:
     """The version that held *to_stage* before, if any."""
     gates: dict[str, str] | None = None
     """Gate name -> verdict at that moment."""
+    is_claimed: bool = True
+    """False when the registry has authenticated the actor."""
+    client: str = ""
+    """The program that asked, as it named itself."""
+
+
+class Kind(StrEnum):
+    """What a line of the ledger tells."""
+
+    EVIDENCE = "evidence"
+    REQUEST = "request"
+    APPROVAL = "approval"
+    REJECTION = "rejection"
+    POLICY = "policy"
+    TRANSITION = "transition"
+    """A change of stage: promotion, rollback, archive or force."""
+    REFUSAL = "refusal"
+    REVOCATION = "revocation"
+    """A piece of evidence is withdrawn."""
+    REGISTRATION = "registration"
+    """A version was created."""
+    DELETION = "deletion"
+    RENAME = "rename"
+    ERASURE = "erasure"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One line of the ledger; lines are only ever appended."""
+
+    id: int
+    """Number of the line in the whole database."""
+    workspace: str
+    seq: int
+    """Number of the line in its workspace, from 1, without gaps."""
+    kind: Kind
+    model: str
+    version: int | None
+    version_created_ms: int | None
+    """When the version's row was created: a version that is deleted and made again is another."""
+    time_ms: int
+    """When, in milliseconds since the epoch."""
+    actor: str
+    is_claimed: bool
+    """False when the registry has authenticated the actor."""
+    client: str
+    """The program that asked, as it named itself."""
+    body: dict[str, Any]
+    """What the kind of line tells, as JSON values."""
+    previous: str
+    """Hash of the line before it in the workspace; empty for the first."""
+    hash: str
+    """SHA-256 over everything above but *id*, hex."""
 
 
 def combine(verdicts: Sequence[Verdict]) -> Verdict:
@@ -231,6 +353,8 @@ def to_dict(record: Any) -> dict[str, Any]:
     values = asdict(record)
     if isinstance(record, GateReport):
         values["verdict"] = str(record.verdict)
+    if isinstance(record, Decision):
+        values["is_allowed"] = record.is_allowed
     return values
 
 

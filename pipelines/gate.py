@@ -16,7 +16,7 @@ from mlflow_ext.gates.subject import GateSubject
 from mlflow_ext.lineage.steps import active_run
 from mlflow_ext.project import ChampionGate, Kpi
 from mlflow_ext.records import GateReport, measure
-from mlflow_ext.registry.evidence import attach_reports
+from mlflow_ext.registry.advisory.evidence import attach_reports
 from mlflow_ext.registry.snapshot import read_snapshot
 from pipelines.evaluate import predict
 from pipelines.features import Prepared

@@ -8,8 +8,8 @@ import mlflow
 
 from mlflow_ext.process import current_actor
 from mlflow_ext.project import Promotion, Stage
-from mlflow_ext.registry.promote import PromotionRequest
-from mlflow_ext.registry.promote import promote as promote_version
+from mlflow_ext.registry.advisory.promote import PromotionRequest
+from mlflow_ext.registry.advisory.promote import promote as promote_version
 from mlflow_ext.registry.snapshot import read_snapshot
 from pipelines.gate import Gated
 from pipelines.register import Registered

@@ -17,8 +17,8 @@ def command(model: str, tracking_uri: str | None, registry_uri: str | None) -> N
     Who moved which version where, when, why and on what evidence, oldest first.
     """
     from mlflow_ext.records import to_dict
+    from mlflow_ext.registry.advisory.history import read_history
     from mlflow_ext.registry.connection import connect
-    from mlflow_ext.registry.history import read_history
 
     steps = read_history(connect(tracking_uri, registry_uri), model)
     emit({"model": model, "transitions": [to_dict(step) for step in steps]})

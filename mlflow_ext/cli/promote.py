@@ -44,10 +44,10 @@ def command(
     requirement with the command that would meet it.
     """
     from mlflow_ext.records import to_dict
+    from mlflow_ext.registry.advisory.promote import PromotionRequest, promote
+    from mlflow_ext.registry.advisory.status import ADVISORY
     from mlflow_ext.registry.card import load_policy
     from mlflow_ext.registry.connection import connect
-    from mlflow_ext.registry.promote import PromotionRequest, promote
-    from mlflow_ext.registry.status import ADVISORY
 
     request = PromotionRequest(
         model=model,

@@ -22,10 +22,10 @@ def command(
     archived, and the alias moves along.
     """
     from mlflow_ext.records import to_dict
+    from mlflow_ext.registry.advisory.rollback import rollback
+    from mlflow_ext.registry.advisory.status import ADVISORY
     from mlflow_ext.registry.card import load_policy
     from mlflow_ext.registry.connection import connect
-    from mlflow_ext.registry.rollback import rollback
-    from mlflow_ext.registry.status import ADVISORY
 
     client = connect(tracking_uri, registry_uri)
     transition = rollback(client, load_policy(client, model), model, actor, reason)

@@ -17,7 +17,7 @@ def command(model: str, tracking_uri: str | None, registry_uri: str | None) -> N
     Each version with its stage, aliases, gate verdicts, KPIs, run and commit, newest first.
     """
     from mlflow_ext.records import to_dict
+    from mlflow_ext.registry.advisory.status import read_status
     from mlflow_ext.registry.connection import connect
-    from mlflow_ext.registry.status import read_status
 
     emit(to_dict(read_status(connect(tracking_uri, registry_uri), model)))

@@ -2,7 +2,7 @@
 
 from mlflow_ext.project import Promotion, StageRule
 from mlflow_ext.records import Check, GateReport, Verdict
-from mlflow_ext.registry.evidence import attach_reports
+from mlflow_ext.registry.advisory.evidence import attach_reports
 
 
 def make_promotion(model="delay"):

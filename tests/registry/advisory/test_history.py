@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from mlflow_ext.errors import ModelNotFoundError, RegistryStateError
 from mlflow_ext.records import Action, Transition
-from mlflow_ext.registry.history import (
+from mlflow_ext.registry.advisory.history import (
     TAG_LIMIT,
     last_good,
     read_history,

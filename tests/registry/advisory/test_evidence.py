@@ -5,7 +5,7 @@ from registry_shop import make_report
 
 from mlflow_ext.errors import ModelNotFoundError
 from mlflow_ext.records import Verdict, to_json
-from mlflow_ext.registry.evidence import attach_reports, load_evidence, load_reports
+from mlflow_ext.registry.advisory.evidence import attach_reports, load_evidence, load_reports
 from mlflow_ext.registry.snapshot import read_snapshot
 
 

@@ -17,8 +17,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from mlflow_ext.records import Action, Transition
+from mlflow_ext.registry.advisory.history import read_transition, transition_key, write_transition
 from mlflow_ext.registry.connection import reaching
-from mlflow_ext.registry.history import read_transition, transition_key, write_transition
 from mlflow_ext.registry.snapshot import Snapshot, read_snapshot
 from mlflow_ext.registry.tags import PENDING
 

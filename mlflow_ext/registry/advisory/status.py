@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mlflow_ext.registry.evidence import Evidence, load_evidence
+from mlflow_ext.registry.advisory.evidence import Evidence, load_evidence
+from mlflow_ext.registry.advisory.transition import pending_transitions
 from mlflow_ext.registry.snapshot import Snapshot, read_snapshot
 from mlflow_ext.registry.tags import (
     COMMIT,
@@ -17,7 +18,6 @@ from mlflow_ext.registry.tags import (
     PENDING,
     PROJECT_DIGEST,
 )
-from mlflow_ext.registry.transition import pending_transitions
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

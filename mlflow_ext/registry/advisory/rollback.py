@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from mlflow_ext.errors import RegistryStateError
 from mlflow_ext.records import Action, Transition
-from mlflow_ext.registry.history import history_of, last_good
-from mlflow_ext.registry.transition import apply_transition, next_time_ms, settle
+from mlflow_ext.registry.advisory.history import history_of, last_good
+from mlflow_ext.registry.advisory.transition import apply_transition, next_time_ms, settle
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

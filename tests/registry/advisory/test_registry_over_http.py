@@ -3,11 +3,11 @@
 import pytest
 from registry_shop import Shop
 
+from mlflow_ext.registry.advisory.history import read_history
+from mlflow_ext.registry.advisory.promote import PromotionRequest, promote
+from mlflow_ext.registry.advisory.rollback import rollback
+from mlflow_ext.registry.advisory.status import read_status
 from mlflow_ext.registry.connection import connect
-from mlflow_ext.registry.history import read_history
-from mlflow_ext.registry.promote import PromotionRequest, promote
-from mlflow_ext.registry.rollback import rollback
-from mlflow_ext.registry.status import read_status
 
 pytestmark = pytest.mark.slow
 

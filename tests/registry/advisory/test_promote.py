@@ -8,10 +8,10 @@ from registry_shop import make_promotion
 
 from mlflow_ext.errors import ModelNotFoundError, RegistryStateError
 from mlflow_ext.records import Action, Verdict
-from mlflow_ext.registry.history import read_history
-from mlflow_ext.registry.promote import PromotionRequest, promote
-from mlflow_ext.registry.rollback import rollback
-from mlflow_ext.registry.status import read_status
+from mlflow_ext.registry.advisory.history import read_history
+from mlflow_ext.registry.advisory.promote import PromotionRequest, promote
+from mlflow_ext.registry.advisory.rollback import rollback
+from mlflow_ext.registry.advisory.status import read_status
 
 MUTATING = [
     "set_model_version_tag",

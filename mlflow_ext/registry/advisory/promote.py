@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mlflow_ext.records import Action, Decision, GateReport, Transition
-from mlflow_ext.registry.evidence import load_evidence
-from mlflow_ext.registry.history import history_of
+from mlflow_ext.registry.advisory.evidence import load_evidence
+from mlflow_ext.registry.advisory.history import history_of
+from mlflow_ext.registry.advisory.transition import apply_transition, next_time_ms, settle
 from mlflow_ext.registry.policy import PromotionRequest, decide
 from mlflow_ext.registry.snapshot import Snapshot, read_snapshot
-from mlflow_ext.registry.transition import apply_transition, next_time_ms, settle
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -4,7 +4,7 @@ import pytest
 
 from mlflow_ext.errors import ModelNotFoundError
 from mlflow_ext.records import Verdict
-from mlflow_ext.registry.status import ADVISORY, read_status
+from mlflow_ext.registry.advisory.status import ADVISORY, read_status
 
 
 def test_each_version_shows_where_it_is_and_on_what_grounds(shop):
