@@ -141,3 +141,68 @@ class ModelNotFoundError(MlflowExtError):
 
 class RegistryStateError(MlflowExtError):
     """The registry is in a state in which the request makes no sense, e.g. nothing to undo."""
+
+
+class WebhookError(MlflowExtError):
+    """A webhook cannot be used: its address is not allowed, or its secret cannot be kept."""
+
+
+class LedgerError(MlflowExtError):
+    """The ledger cannot be relied on: a line was edited, or a table is of another version."""
+
+
+class RefusedError(MlflowExtError):
+    """The registry refuses a request, whoever asks."""
+
+
+class PolicyError(MlflowExtError):
+    """A promotion policy cannot be used: an unknown key, a wrong value, a contradiction."""
+
+
+class KeyFileError(MlflowExtError):
+    """A signing key cannot be used: unreadable, of another kind, or open to others."""
+
+    def __init__(self, file: Path, found: str, fix: str = "") -> None:
+        super().__init__(
+            f"{file}: {found}",
+            "an Ed25519 private key (PEM) that only its owner can read",
+            fix or f"restore it, or move it away and let a new one be made: mv {file} {file}.old",
+        )
+        self.file = file
+
+
+class SignatureError(MlflowExtError):
+    """An envelope holds no signature that can be relied on, or a public key is none."""
+
+    def __init__(self, found: str) -> None:
+        super().__init__(
+            found,
+            "a DSSE envelope with one Ed25519 signature that holds",
+            "judge and sign again: mlflow-ext gate MODEL VERSION",
+        )
+
+
+class StatementError(MlflowExtError):
+    """What was signed is no gate report about a version of a model."""
+
+    def __init__(self, found: str, expected: str) -> None:
+        super().__init__(found, expected, "judge and sign again: mlflow-ext gate MODEL VERSION")
+
+
+class FilesChangedError(MlflowExtError):
+    """The files of a model are not those that were judged."""
+
+    def __init__(self, uri: str, expected: str, actual: str) -> None:
+        super().__init__(
+            f"the files of {uri} have digest {actual}",
+            f"{expected or 'a known digest'}, that of the files that were judged",
+            "restore the files, or register them as a new version and judge that one",
+        )
+
+
+class UnusableModelError(MlflowExtError):
+    """The files of a model cannot be loaded, or do not answer as a gate needs."""
+
+    def __init__(self, uri: str, found: str, expected: str, fix: str) -> None:
+        super().__init__(f"{uri}: {found}", expected, fix)
+        self.uri = uri

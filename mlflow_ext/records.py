@@ -153,7 +153,7 @@ class Trust(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Attestation:
-    """One gate report about one version as a policy sees it: what it says, and whether it counts."""
+    """One gate report about one version as a policy sees it: what it says, whether it counts."""
 
     id: int
     """Number of its line in the ledger; 0 outside a ledger."""
@@ -293,6 +293,8 @@ class Entry:
     version: int | None
     version_created_ms: int | None
     """When the version's row was created: a version that is deleted and made again is another."""
+    stage: str | None
+    """The stage the line is about, if any."""
     time_ms: int
     """When, in milliseconds since the epoch."""
     actor: str

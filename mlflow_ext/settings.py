@@ -3,20 +3,45 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from mlflow_ext.errors import MlflowExtError, ProjectFileError, nearest, one_of
-
-if TYPE_CHECKING:
-    from pydantic_core import ErrorDetails
+from mlflow_ext.errors import ProjectFileError, nearest, one_of
 
 SettingsT = TypeVar("SettingsT")
 UNKNOWN_KEY = "unexpected_keyword_argument"  # pydantic's name for it, in dataclasses
+MISSING_KEY = ("missing", "missing_argument", "missing_keyword_only_argument")
 UNION_TAGS = ("float", "int", "categorical")  # pydantic puts them into the path of an error
+
+
+class ContradictionError(ValueError):
+    """Raised by a validator for values that do not go together.
+
+    Args:
+        message: What should be there instead.
+        location: Keys and positions that lead to the value to mend.
+    """
+
+    def __init__(self, message: str, *location: int | str) -> None:
+        super().__init__(message)
+        self.location = location
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mistake:
+    """One value that does not fit."""
+
+    location: tuple[int | str, ...]
+    """Keys and positions that lead to it."""
+    found: str
+    expected: str
+    fix: str = ""
+    """The edit that mends it, where one is known."""
 
 
 def read_settings(kind: type[SettingsT], file: Path) -> SettingsT:
@@ -30,19 +55,63 @@ def read_settings(kind: type[SettingsT], file: Path) -> SettingsT:
         ProjectFileError: The file cannot be read, or does not fit *kind*; an unknown key is told
             before whatever it left missing.
     """
-    root = _compose(file)
-    adapter = TypeAdapter(kind)
+    root, values = _load(file)
     try:
-        values = yaml.safe_load(file.read_text(encoding="utf-8"))
-        return adapter.validate_json(json.dumps(values), strict=True)
+        return validate(kind, values)
     except ValidationError as error:
-        first = min(error.errors(), key=lambda e: e["type"] != UNKNOWN_KEY)
-        raise _tell(file, root, first, adapter.json_schema()) from None
+        mistake = find_mistake(kind, error)
+        line = _line(root, mistake.location)
+        raise ProjectFileError(file, line, mistake.found, mistake.expected, mistake.fix) from None
 
 
-def _compose(file: Path) -> yaml.Node:
+def validate(kind: type[SettingsT], values: Any) -> SettingsT:
+    """Turn plain *values* into the pydantic dataclass *kind*, strictly.
+
+    Raises:
+        pydantic.ValidationError: They do not fit; `find_mistake` puts it into words.
+    """
+    # As JSON, so that strict means: text becomes an enum, a list a tuple, and nothing else.
+    text = json.dumps(values, default=str)  # YAML reads a bare date as one; we declare text
+    return TypeAdapter(kind).validate_json(text, strict=True)
+
+
+def find_mistake(kind: type[Any], error: ValidationError) -> Mistake:
+    """Say the first thing that is wrong; an unknown key before whatever it left missing."""
+    first = min(error.errors(), key=lambda e: e["type"] != UNKNOWN_KEY)
+    cause = first.get("ctx", {}).get("error")
+    location = tuple(part for part in first["loc"] if part not in UNION_TAGS)
+    if isinstance(cause, ContradictionError):
+        location += cause.location
+    where = ".".join(map(str, location)) or "the file"
+    if first["type"] == UNKNOWN_KEY:
+        return _unknown_key(location, where, _known_keys(_schema(kind), location[:-1]))
+    if first["type"] in MISSING_KEY:
+        return Mistake(
+            location=location,
+            found=f"missing key '{where}'",
+            expected="a value",
+            fix=f"add '{location[-1]}:'",
+        )
+    shown = "" if first["type"] == "value_error" else f" is {first['input']!r}"
+    message = first["msg"].removeprefix("Value error, ")
+    return Mistake(location=location, found=f"'{where}'{shown}", expected=message)
+
+
+def _unknown_key(location: tuple[int | str, ...], where: str, known: list[str]) -> Mistake:
+    key = str(location[-1])
+    guess = nearest(key, known)
+    return Mistake(
+        location=location,
+        found=f"unknown key '{where}'",
+        expected=one_of(known),
+        fix=f"rename it to '{guess}'" if guess else f"remove '{key}'",
+    )
+
+
+def _load(file: Path) -> tuple[yaml.Node, Any]:
     try:
-        root = yaml.compose(file.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+        text = file.read_text(encoding="utf-8")
+        root, values = yaml.compose(text, Loader=yaml.SafeLoader), yaml.safe_load(text)
     except OSError as error:
         raise ProjectFileError(file, 1, str(error.strerror), "a readable file") from None
     except yaml.MarkedYAMLError as error:
@@ -50,29 +119,23 @@ def _compose(file: Path) -> yaml.Node:
         raise ProjectFileError(file, line, f"not YAML: {error.problem}", "valid YAML") from None
     if root is None:
         raise ProjectFileError(file, 1, "the file is empty", "keys and values")
-    return root
+    for key in _repeated_keys(root):
+        line = key.start_mark.line + 1
+        raise ProjectFileError(file, line, f"'{key.value}' stands there twice", "each key once")
+    return root, values
 
 
-def _tell(
-    file: Path, root: yaml.Node, error: ErrorDetails, schema: dict[str, Any]
-) -> MlflowExtError:
-    location = [part for part in error["loc"] if part not in UNION_TAGS]
-    kind, key = error["type"], str(location[-1]) if location else file.name
-    where = ".".join(map(str, location)) or "the file"
-    line = _line(root, location)
-    if kind == UNKNOWN_KEY:
-        known = _known_keys(schema, location[:-1])
-        guess = nearest(key, known)
-        fix = f"rename it to '{guess}'" if guess else f"remove '{key}'"
-        return ProjectFileError(file, line, f"unknown key '{where}'", one_of(known), fix)
-    if kind in ("missing", "missing_argument", "missing_keyword_only_argument"):
-        return ProjectFileError(file, line, f"missing key '{where}'", "a value", f"add '{key}:'")
-    message = error["msg"].removeprefix("Value error, ")
-    found = f"'{where}' is {error['input']!r}" if kind != "value_error" else f"'{where}'"
-    return ProjectFileError(file, line, found, message)
+def _repeated_keys(node: yaml.Node) -> Iterator[yaml.Node]:
+    """Yield what YAML would quietly let win over an earlier entry."""
+    if isinstance(node, yaml.MappingNode):
+        names = [str(key.value) for key, _ in node.value]
+        yield from (key for n, (key, _) in enumerate(node.value) if names[n] in names[:n])
+    if isinstance(node, yaml.MappingNode | yaml.SequenceNode):
+        for entry in node.value:
+            yield from _repeated_keys(entry[1] if isinstance(entry, tuple) else entry)
 
 
-def _line(root: yaml.Node, location: list[int | str]) -> int:
+def _line(root: yaml.Node, location: tuple[int | str, ...]) -> int:
     """Line of the deepest node on the way to *location* that the file really has."""
     node, line = root, root.start_mark.line
     for part in location:
@@ -92,7 +155,11 @@ def _child(node: yaml.Node, part: int | str) -> tuple[yaml.Node, yaml.Node] | No
     return None
 
 
-def _known_keys(schema: dict[str, Any], location: list[int | str]) -> list[str]:
+def _schema(kind: type[Any]) -> dict[str, Any]:
+    return TypeAdapter(kind).json_schema()
+
+
+def _known_keys(schema: dict[str, Any], location: tuple[int | str, ...]) -> list[str]:
     """Keys that may stand at *location*."""
     node = schema
     for part in location:
@@ -103,11 +170,13 @@ def _known_keys(schema: dict[str, Any], location: list[int | str]) -> list[str]:
 
 
 def _resolve(schema: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:
-    options = node.get("oneOf")
+    """Follow references; a choice between kinds offers what any of them does."""
+    options = node.get("oneOf") or node.get("anyOf")
     if options:
-        merged = [_resolve(schema, option).get("properties", {}) for option in options]
-        return {"properties": {key: value for part in merged for key, value in part.items()}}
+        found = [_resolve(schema, option) for option in options]
+        keys = {key: value for part in found for key, value in part.get("properties", {}).items()}
+        return {key: value for part in found for key, value in part.items()} | {"properties": keys}
     if "$ref" in node:
-        found: dict[str, Any] = schema["$defs"][node["$ref"].rsplit("/", 1)[-1]]
-        return found
+        target: dict[str, Any] = schema["$defs"][node["$ref"].rsplit("/", 1)[-1]]
+        return target
     return node

@@ -4,6 +4,7 @@ import os
 import shutil
 
 import pytest
+from databases import run_postgres
 from hypothesis import settings
 from servers import free_port, serve
 
@@ -80,4 +81,37 @@ def server(empty_store, tmp_path):
     artifacts = str(tmp_path / "artifacts")
     options = ("--backend-store-uri", store, "--artifacts-destination", artifacts)
     with serve(tmp_path, free_port(), *options) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def postgres_server():
+    """A real PostgreSQL of this worker; see databases.py."""
+    with run_postgres() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres(postgres_server):
+    """URL of a fresh, empty PostgreSQL database, ``postgresql+psycopg2://…``."""
+    with postgres_server.database() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres_server):
+    """Name of a database with MLflow's tables: creating them takes seconds, copying does not."""
+    from mlflow.store.db.utils import _initialize_tables, create_sqlalchemy_engine
+
+    postgres_server.execute("CREATE DATABASE mlflow")
+    engine = create_sqlalchemy_engine(postgres_server.url("mlflow"))
+    _initialize_tables(engine)
+    engine.dispose()
+    return "mlflow"
+
+
+@pytest.fixture
+def postgres_store(postgres_server, postgres_template):
+    """URL of a fresh PostgreSQL database that holds MLflow's empty tables."""
+    with postgres_server.database(postgres_template) as url:
         yield url

@@ -19,6 +19,7 @@ from mlflow_ext.gates._great_expectations import validate
 from mlflow_ext.gates._suite import check_columns, read_suite
 from mlflow_ext.gates.config import config_digest, now_ms
 from mlflow_ext.gates.record import log_report, table_of
+from mlflow_ext.gates.table import read_judged
 from mlflow_ext.records import Check, GateReport, Verdict
 
 if TYPE_CHECKING:
@@ -97,17 +98,11 @@ def validate_file(suite: str, data: Path) -> ExpectationsResult:
         SuiteError: The suite cannot be read, does not fit the table, or cannot be evaluated.
         TableError: The table is empty.
     """
-    from mlflow_ext.data.files import reading
-    from mlflow_ext.data.fingerprint import fingerprint_file
-
     is_name = not Path(suite).suffix and not Path(suite).exists()
     file = SUITES / f"{suite}.json" if is_name else Path(suite)
     read_suite(file)  # before the data, which takes longer
-    name = data.name.partition(".")[0]
-    with reading(name, data):
-        frame = _read_table(name, data)
-    fingerprints = {name: fingerprint_file(data).digest}
-    return run_suite(file, frame, table=name, fingerprints=fingerprints)
+    judged = read_judged(data)
+    return run_suite(file, judged.frame, table=judged.name, fingerprints=judged.fingerprints)
 
 
 def log_expectations(result: ExpectationsResult) -> None:
@@ -157,21 +152,3 @@ def _line(check: Check) -> dict[str, Any]:
         "observed": check.observed,
         "expected": check.expected,
     }
-
-
-def _read_table(name: str, data: Path) -> pd.DataFrame:
-    import pyarrow as pa
-    from pyarrow import csv, parquet
-
-    from mlflow_ext.data.files import PARQUET, csv_bytes, extension_of
-
-    if extension_of(name, data) == PARQUET:
-        table = parquet.read_table(data)
-    else:
-        table = csv.read_csv(
-            pa.BufferReader(csv_bytes(name, data)),
-            parse_options=csv.ParseOptions(newlines_in_values=True),
-            convert_options=csv.ConvertOptions(strings_can_be_null=True),  # NA is no tail number
-        )
-    frame: pd.DataFrame = table.to_pandas()
-    return frame

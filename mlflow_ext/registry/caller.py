@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
+
+from mlflow_ext.process import current_actor
+
+ACTOR_HEADER = "X-Mlflow-Ext-Actor"
+"""By which a client says for whom it acts; nobody has checked that."""
+CLIENT_HEADER = "X-Mlflow-Ext-Client"
+TRUSTED_HEADER = "MLFLOW_EXT_ACTOR_HEADER"
+"""Environment variable of a server: the header in which its proxy passes the checked user on."""
+UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,3 +28,36 @@ class Caller:
     """False when the server has authenticated the name."""
     client: str = ""
     """The program, as it named itself."""
+
+
+_acting: ContextVar[Caller | None] = ContextVar("mlflow_ext_caller", default=None)
+
+
+@contextmanager
+def acting_as(caller: Caller) -> Iterator[None]:
+    """Let everything inside the block be asked for by *caller*."""
+    token = _acting.set(caller)
+    try:
+        yield
+    finally:
+        _acting.reset(token)
+
+
+def current_caller() -> Caller:
+    """Return who asks: of the block, of the HTTP request at hand, else the user of the process."""
+    return _acting.get() or _of_request() or Caller(actor=current_actor(), client="mlflow")
+
+
+def _of_request() -> Caller | None:
+    flask = sys.modules.get("flask")  # without it, nobody can be inside a request
+    if flask is None or not flask.has_request_context():
+        return None
+    headers = flask.request.headers
+    client = headers.get(CLIENT_HEADER) or headers.get("User-Agent", "")
+    trusted = os.environ.get(TRUSTED_HEADER)
+    checked = getattr(flask.g, "mlflow_authenticated_user", None) or (
+        headers.get(trusted) if trusted else None
+    )
+    if checked:
+        return Caller(actor=str(checked), is_claimed=False, client=client)
+    return Caller(actor=headers.get(ACTOR_HEADER) or UNKNOWN, client=client)

@@ -1,37 +1,32 @@
-"""The promotion policy: may this version go to that stage, and if not, what would help?
+"""The decision: may this version go to that stage, and if not, what would help?
 
-Pure: no clock, no network, no MLflow. The same evidence always gives the same decision, which is
+Pure: no clock, no network, no MLflow. The same dossier always gives the same decision, which is
 what makes a decision explainable and replayable, here and inside a registry that enforces it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import shlex
+from collections.abc import Iterator
+from dataclasses import replace
 
-from mlflow_ext.errors import UnknownNameError
-from mlflow_ext.project import Promotion, Stage
-from mlflow_ext.records import Decision, GateReport, Requirement, Verdict, combine
+from mlflow_ext.records import Action, Decision, Requirement
+from mlflow_ext.registry.conditions import judge_approvals, judge_freeze, judge_time
+from mlflow_ext.registry.dossier import Dossier, PromotionRequest
+from mlflow_ext.registry.gate_rules import judge_gates
+from mlflow_ext.registry.rules import (
+    Policy,
+    StagePolicy,
+    canonical_stage,
+    members,
+    stage_policy,
+)
 
-RUN_GATES = "mlflow run . -e gate --env-manager local"
-# A promotion goes up: out of Production leads a rollback, which knows what takes the place.
-COMES_FROM = {"Staging": ("None", "Archived"), "Production": ("Staging",)}
+__all__ = ["RUN_GATES", "Dossier", "PromotionRequest", "decide", "subject_of"]
 
-
-@dataclass(frozen=True, kw_only=True)
-class PromotionRequest:
-    """Somebody asks for a version to be moved up."""
-
-    model: str
-    version: int
-    to_stage: Stage
-    """``Staging`` or ``Production``."""
-    actor: str
-    """Who asks, e.g. ``user@host``."""
-    reason: str
-    """Why, in the words of the actor."""
-    is_dry_run: bool = False
-    """True: only say what the decision would be."""
+RUN_GATES = "mlflow-ext gate {model} {version}"
+"""The command that makes evidence about a version."""
+AT_REST = ("None", "Archived")
 
 
 def subject_of(model: str, version: int) -> str:
@@ -44,96 +39,119 @@ def subject_of(model: str, version: int) -> str:
 
 
 def decide(
-    promotion: Promotion,
-    request: PromotionRequest,
-    reports: Sequence[GateReport],
-    stages: Mapping[int, str],
+    policy: Policy, request: PromotionRequest, dossier: Dossier, run_gates: str = RUN_GATES
 ) -> Decision:
     """Decide whether a version may move to a stage.
 
-    A version that is already there is a plain yes: nothing moves. Otherwise each gate that the
-    stage requires must have passed for exactly this version; skipped, inconclusive and missing
-    never count. Of several reports of one gate the latest decides, of equally late ones the worst.
+    A version that is already there, or a stage for which the policy has no rule, is a plain yes. A
+    promotion must meet every rule of the stage. A rollback must lead to a version that has been
+    there with the same files, and to nothing else: undoing is possible at any time. Force asks only
+    who does it, and lists the rules it goes past.
 
     Args:
-        promotion: The policy of the model.
+        policy: The policy of the model.
         request: What is asked for.
-        reports: Evidence, in any order, about any subject.
-        stages: Version -> current stage, for every version of the model.
+        dossier: What is known.
+        run_gates: The command that would make missing evidence, with ``{model}`` and ``{version}``.
 
     Returns:
-        The decision, with each unmet requirement and the command that would meet it.
-
-    Raises:
-        UnknownNameError: The policy has no rule for the stage.
+        The decision with every rule that was applied and, for each unmet one, the command that
+        would meet it.
     """
-    if request.to_stage not in promotion.stages:
-        raise UnknownNameError("stage", request.to_stage, list(promotion.stages), "the policy")
-    unmet = _state_requirements(promotion, request, stages)
-    if stages.get(request.version) != request.to_stage:
-        unmet += _gate_requirements(promotion, request, reports)
     return Decision(
-        model=request.model, version=request.version, to_stage=request.to_stage, unmet=tuple(unmet)
+        model=request.model,
+        version=request.version,
+        to_stage=canonical_stage(request.to_stage),
+        requirements=tuple(_apply(policy, request, dossier, run_gates)),
     )
 
 
-def _state_requirements(
-    promotion: Promotion, request: PromotionRequest, stages: Mapping[int, str]
-) -> list[Requirement]:
-    model, version, stage = request.model, request.version, stages.get(request.version)
-    if promotion.model != model:
-        found = f"the policy governs '{promotion.model}'"
-        fix = "mlflow run . -e register --env-manager local"
-        return [Requirement(name=f"a policy for '{model}'", found=found, fix=fix)]
-    if stage is None:
-        found = f"no version {version} (there are: {', '.join(map(str, sorted(stages))) or 'none'})"
-        return [
-            Requirement(name="an existing version", found=found, fix=f"mlflow-ext status {model}")
-        ]
-    allowed = _allowed_origins(promotion, request.to_stage)
-    if stage in (*allowed, request.to_stage):
-        return []
-    found = f"version {version} is in stage {stage}"
-    return [Requirement(name=f"stage {' or '.join(allowed)}", found=found, fix=_way_in(request))]
+def _apply(
+    policy: Policy, request: PromotionRequest, dossier: Dossier, run_gates: str
+) -> Iterator[Requirement]:
+    present, stage = dossier.stages.get(request.version), stage_policy(policy, request.to_stage)
+    yield _judge_existence(request, dossier)
+    if present is None or stage is None:
+        return
+    if canonical_stage(present) == canonical_stage(request.to_stage):
+        return
+    if request.action is Action.ROLLBACK:
+        yield from _judge_rollback(request, dossier)
+        return
+    fix = run_gates.format(model=shlex.quote(request.model), version=request.version)
+    rules = _judge_promotion(policy, stage, request, dossier, fix)
+    if request.action is Action.FORCE:
+        yield _judge_force(policy, stage, request)
+        rules = map(_go_past, rules)
+    yield from rules
 
 
-def _allowed_origins(promotion: Promotion, to_stage: Stage) -> tuple[str, ...]:
-    if to_stage == "Production" and "Staging" not in promotion.stages:
-        return COMES_FROM["Staging"]
-    return COMES_FROM[to_stage]
+def _judge_promotion(
+    policy: Policy, stage: StagePolicy, request: PromotionRequest, dossier: Dossier, fix: str
+) -> Iterator[Requirement]:
+    if stage.comes_from:
+        yield _judge_origin(stage, request, dossier)
+    yield from judge_gates(stage, dossier.attestations, dossier.now_ms, fix)
+    if stage.approvals:
+        yield from judge_approvals(policy, stage.approvals, request, dossier)
+    if stage.min_time:
+        yield judge_time(stage.min_time, request, dossier)
+    for window in stage.freeze:
+        yield judge_freeze(window, request, dossier.now_ms)
 
 
-def _way_in(request: PromotionRequest) -> str:
-    if request.to_stage == "Production":
-        return f"mlflow-ext promote {request.model} {request.version} --to Staging --reason '...'"
-    return f"mlflow-ext rollback {request.model} --reason '...'"
-
-
-def _gate_requirements(
-    promotion: Promotion, request: PromotionRequest, reports: Sequence[GateReport]
-) -> list[Requirement]:
-    subject = subject_of(request.model, request.version)
-    found = {
-        gate: _look_for(gate, subject, reports)
-        for gate in promotion.stages[request.to_stage].requires
-    }
-    return [
-        Requirement(name=f"gate {gate}", found=what, fix=RUN_GATES)
-        for gate, what in found.items()
-        if what != Verdict.PASSED
-    ]
-
-
-def _look_for(gate: str, subject: str, reports: Sequence[GateReport]) -> str:
-    """Return ``passed``, or in words what there is instead."""
-    named = [report for report in reports if report.gate == gate]
-    about = [report for report in named if report.subject == subject]
-    if not about:
-        others = sorted({report.subject for report in named})
-        return f"no report for {subject}" + (f", only for {', '.join(others)}" if others else "")
-    latest = [r for r in about if r.created_ms == max(report.created_ms for report in about)]
-    verdict = combine([report.verdict for report in latest])
-    reasons = [reason for report in latest for reason in report.reasons]
-    return (
-        verdict if verdict is Verdict.PASSED else f"{verdict}: {'; '.join(reasons) or 'no check'}"
+def _judge_rollback(request: PromotionRequest, dossier: Dossier) -> Iterator[Requirement]:
+    look = f"mlflow-ext history {shlex.quote(request.model)}"
+    been = "has" if dossier.has_been_there else "has never"
+    yield _requirement(
+        f"a version that has been in {request.to_stage}",
+        f"version {request.version} {been} been there",
+        "" if dossier.has_been_there else look,
     )
+    changed = dossier.changed_files
+    yield _requirement("the files it had there", changed or "they are", look if changed else "")
+
+
+def _judge_force(policy: Policy, stage: StagePolicy, request: PromotionRequest) -> Requirement:
+    groups = stage.force.groups
+    is_met = request.actor in members(policy, groups)
+    return _requirement(
+        f"force by {' or '.join(groups) or 'nobody'}",
+        f"{request.actor} is {'' if is_met else 'not '}among them",
+        "" if is_met else f"mlflow-ext policy show {shlex.quote(request.model)}",
+    )
+
+
+def _go_past(rule: Requirement) -> Requirement:
+    if rule.is_met:
+        return rule
+    return replace(rule, name=f"forced past: {rule.name}", fix="", is_met=True)
+
+
+def _judge_existence(request: PromotionRequest, dossier: Dossier) -> Requirement:
+    number, known = request.version, sorted(dossier.stages)
+    if number in known:
+        return _requirement("an existing version", f"version {number}", "")
+    found = f"no version {number} (there are: {', '.join(map(str, known)) or 'none'})"
+    fix = f"mlflow-ext status {shlex.quote(request.model)}"
+    return _requirement("an existing version", found, fix)
+
+
+def _judge_origin(stage: StagePolicy, request: PromotionRequest, dossier: Dossier) -> Requirement:
+    present = canonical_stage(dossier.stages[request.version])
+    return _requirement(
+        f"stage {' or '.join(stage.comes_from)}",
+        f"version {request.version} is in stage {present}",
+        "" if present in stage.comes_from else _way_in(stage, request, present),
+    )
+
+
+def _way_in(stage: StagePolicy, request: PromotionRequest, present: str) -> str:
+    steps = [origin for origin in stage.comes_from if origin not in AT_REST]
+    if not steps and present == "Production":
+        return f"mlflow-ext rollback {shlex.quote(request.model)} --reason '...'"
+    return request.command("promote", (*steps, *stage.comes_from)[0])
+
+
+def _requirement(name: str, found: str, fix: str) -> Requirement:
+    return Requirement(name=name, found=found, fix=fix, is_met=not fix)

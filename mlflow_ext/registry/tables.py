@@ -41,6 +41,7 @@ ledger = sa.Table(
     sa.Column("model", sa.String(256), nullable=False),
     sa.Column("version", sa.Integer),
     sa.Column("version_created_ms", sa.BigInteger),
+    sa.Column("stage", sa.String(64)),
     sa.Column("time_ms", sa.BigInteger, nullable=False),
     sa.Column("actor", sa.String(256), nullable=False),
     sa.Column("is_claimed", sa.Boolean, nullable=False),

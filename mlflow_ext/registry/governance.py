@@ -1,0 +1,317 @@
+"""What a gated registry does inside one transaction: find the policy, gather, decide, record."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from mlflow_ext.records import (
+    Action,
+    Attestation,
+    Decision,
+    Entry,
+    Kind,
+    Transition,
+    Vote,
+    to_dict,
+)
+from mlflow_ext.registry import ledger
+from mlflow_ext.registry.chain import canonical
+from mlflow_ext.registry.dossier import Dossier, PromotionRequest
+from mlflow_ext.registry.policy import decide
+from mlflow_ext.registry.rules import (
+    BUILT_IN,
+    EVIDENCE,
+    STAGES,
+    Policy,
+    parse_policy,
+    policy_digest,
+    read_policy,
+)
+from mlflow_ext.registry.standing import Standing, VersionRow
+from mlflow_ext.registry.transaction import Moment
+
+DEFAULT_POLICY = "MLFLOW_EXT_DEFAULT_POLICY"
+"""Environment variable: a built-in policy or a YAML file, for models without one of their own."""
+VOTES = (Kind.APPROVAL, Kind.REJECTION)
+AUTHORS = (Kind.REGISTRATION, Kind.REQUEST, Kind.EVIDENCE)
+ABOUT_A_VERSION = (*VOTES, *AUTHORS, Kind.REVOCATION)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ruling:
+    """A decision together with everything it was taken from."""
+
+    request: PromotionRequest
+    policy: Policy
+    standing: Standing
+    dossier: Dossier
+    decision: Decision
+    model_digest: str
+    """SHA-256 of the version's files at this moment, hex; empty when they cannot be read."""
+    is_clearing: bool = False
+    """The versions that hold the stage are archived, as the stage's rule or the client wants."""
+
+    @property
+    def row(self) -> VersionRow:
+        """The version that was asked about."""
+        return self.standing.versions[self.request.version]
+
+    @property
+    def from_stage(self) -> str:
+        """Where the version stands."""
+        return self.standing.stage_of(self.request.version, self.policy)
+
+    @property
+    def alias(self) -> str | None:
+        """The alias that moves with the stage that was asked for."""
+        governed = self.policy.stages.get(self.request.to_stage)
+        return governed.alias if governed else None
+
+    @property
+    def replaced(self) -> tuple[int, ...]:
+        """The versions that leave the stage to the one that was asked about, oldest first."""
+        held = self.standing.holders(self.request.to_stage, self.policy)
+        return tuple(v for v in held if self.is_clearing and v != self.request.version)
+
+
+def find_policy(moment: Moment) -> tuple[Policy, Entry | None]:
+    """Return the policy that governs the model, and the line that set it; None: the default."""
+    entry = ledger.read_newest(moment.session, moment.workspace, moment.model, Kind.POLICY)
+    if entry is not None:
+        return _parsed(canonical(entry.body["policy"])), entry
+    return default_policy(os.environ.get(DEFAULT_POLICY, EVIDENCE.name)), None
+
+
+@cache
+def default_policy(named: str) -> Policy:
+    """Return a built-in policy by its name, or read it from a YAML file.
+
+    Raises:
+        ProjectFileError: There is neither such a policy nor such a file, or it is no policy.
+    """
+    return BUILT_IN[named] if named in BUILT_IN else read_policy(Path(named))
+
+
+def rule(
+    moment: Moment, policy: Policy, standing: Standing, request: PromotionRequest, digest: str
+) -> Ruling:
+    """Decide about *request* from what the ledger holds at this moment.
+
+    Args:
+        moment: The transaction.
+        policy: What governs the model.
+        standing: How the model stands.
+        request: What is asked for. A promotion to an older version than the one that holds the
+            stage, which has held it before, is a rollback.
+        digest: SHA-256 of the version's files, hex; empty when they cannot be read.
+    """
+    dossier = _gather(moment, policy, standing, request, digest)
+    newest = max(standing.holders(request.to_stage, policy), default=0)
+    if request.action is Action.PROMOTE and dossier.has_been_there and newest > request.version:
+        request = replace(request, action=Action.ROLLBACK)
+    return Ruling(
+        request=request,
+        policy=policy,
+        standing=standing,
+        dossier=dossier,
+        decision=decide(policy, request, dossier),
+        model_digest=digest,
+    )
+
+
+def read_attestations(
+    moment: Moment, policy: Policy, row: VersionRow, digest: str, entries: Sequence[Entry]
+) -> tuple[Attestation, ...]:
+    """Read the evidence among *entries*, each with the reason why it does not count, if so."""
+    from mlflow_ext.registry.statement import Expected, attest
+
+    found = [entry for entry in entries if entry.kind is Kind.EVIDENCE]
+    if not found:
+        return ()
+    revoked = {entry.body["entry"] for entry in entries if entry.kind is Kind.REVOCATION}
+    expected = Expected(
+        workspace=moment.workspace,
+        model=moment.model,
+        version=row.version,
+        version_created_ms=row.created_ms,
+        model_digest=digest,
+        server_key_id=server_key_id(),
+        now_ms=moment.now_ms,
+    )
+    judged = [(e, attest(e.body["envelope"], expected, policy, e.id)) for e in found]
+    return tuple(replace(a, problem=_spoiled(e, revoked) or a.problem) for e, a in judged)
+
+
+@cache
+def server_key_id() -> str:
+    """Return the id of the key with which this server signs what it has recomputed."""
+    from mlflow_ext.registry.signing import load_key
+
+    return load_key().key_id
+
+
+def record_move(moment: Moment, ruling: Ruling) -> Transition:
+    """Write the transition that was carried out, and that of every version it replaced."""
+    transition = _transition(moment, ruling)
+    _append_ruling(moment, ruling, transition)
+    for version in ruling.replaced:
+        _append_archive(moment, ruling, version)
+    return transition
+
+
+def record_refusal(moment: Moment, ruling: Ruling) -> None:
+    """Write that a request was refused, and why."""
+    _append_ruling(moment, ruling, None)
+
+
+def describe_refusal(policy: str, decision: Decision) -> str:
+    """Say a refusal so that both registry UIs and every client can show it."""
+    lines = [f"- {need.name}: {need.found}. To mend it: {need.fix}" for need in decision.unmet]
+    what = f"version {decision.version} of '{decision.model}' to {decision.to_stage}"
+    return "\n".join([f"Policy '{policy}' refuses to move {what}:", *lines])
+
+
+@cache
+def _parsed(text: str) -> Policy:
+    import json
+
+    return parse_policy(json.loads(text))
+
+
+def _gather(
+    moment: Moment, policy: Policy, standing: Standing, request: PromotionRequest, digest: str
+) -> Dossier:
+    row = standing.versions[request.version]
+    entries = ledger.read(
+        moment.session,
+        moment.workspace,
+        moment.model,
+        kinds=ABOUT_A_VERSION,
+        version=request.version,
+    )
+    own = [entry for entry in entries if entry.version_created_ms == row.created_ms]
+    before = _newest_move(moment, row, request.to_stage)
+    last = _newest_move(moment, row, None)
+    return Dossier(
+        stages={v: standing.stage_of(v, policy) for v in sorted(standing.versions)},
+        attestations=read_attestations(moment, policy, row, digest, entries),
+        votes=tuple(_vote(entry) for entry in own if entry.kind in VOTES),
+        authors=tuple(sorted({entry.actor for entry in own if entry.kind in AUTHORS})),
+        entered_ms=last.time_ms if last else row.created_ms,
+        has_been_there=before is not None or _has_left(last, request.to_stage),
+        changed_files=_changes(before, digest),
+        now_ms=moment.now_ms,
+    )
+
+
+def _newest_move(moment: Moment, row: VersionRow, stage: str | None) -> Entry | None:
+    equal = {"version": row.version, "version_created_ms": row.created_ms}
+    where = {**equal, "stage": stage} if stage else equal
+    return ledger.read_newest(
+        moment.session, moment.workspace, moment.model, Kind.TRANSITION, **where
+    )
+
+
+def _has_left(last: Entry | None, stage: str) -> bool:
+    """Tell whether a version was in *stage* before the ledger began, and was replaced there."""
+    return last is not None and last.body["transition"]["from_stage"] == stage
+
+
+def _changes(before: Entry | None, digest: str) -> str:
+    """Say how the files differ from those with which the version held the stage."""
+    held = before.body.get("model_digest", "") if before else digest
+    if held == digest:
+        return ""
+    return f"its files have digest {digest or 'unknown'}, when it was there they had {held}"
+
+
+def _spoiled(entry: Entry, revoked: set[int]) -> str:
+    if not ledger.is_intact(entry):
+        return f"line {entry.seq} of the ledger was edited"
+    return "it was revoked" if entry.id in revoked else ""
+
+
+def _vote(entry: Entry) -> Vote:
+    return Vote(
+        id=entry.id,
+        actor=entry.actor,
+        is_approval=entry.kind is Kind.APPROVAL,
+        to_stage=entry.stage or "",
+        time_ms=entry.time_ms,
+        reason=entry.body["reason"],
+    )
+
+
+def _transition(moment: Moment, ruling: Ruling) -> Transition:
+    is_ruled = ruling.request.to_stage in ruling.policy.stages
+    action = ruling.request.action
+    if action is Action.PROMOTE and not is_ruled:
+        action = Action.ARCHIVE if ruling.request.to_stage == "Archived" else Action.MOVE
+    return Transition(
+        model=moment.model,
+        version=ruling.request.version,
+        action=action,
+        from_stage=ruling.from_stage,
+        to_stage=ruling.request.to_stage,
+        actor=moment.caller.actor,
+        reason=ruling.request.reason,
+        time_ms=moment.now_ms,
+        replaced=ruling.replaced[-1] if ruling.replaced else None,
+        gates={a.gate: str(a.verdict) for a in ruling.dossier.attestations if not a.problem},
+        is_claimed=moment.caller.is_claimed,
+        client=moment.caller.client,
+    )
+
+
+def _append_ruling(moment: Moment, ruling: Ruling, transition: Transition | None) -> None:
+    body: dict[str, Any] = {
+        "request": asdict(ruling.request),
+        "dossier": asdict(ruling.dossier),
+        "policy_digest": policy_digest(ruling.policy),
+        "decision": to_dict(ruling.decision),
+        "transition": asdict(transition) if transition else None,
+        "model_digest": ruling.model_digest,
+    }
+    kind = Kind.TRANSITION if transition else Kind.REFUSAL
+    ledger.append(moment.session, _draft(moment, ruling, kind, ruling.row, body))
+
+
+def _append_archive(moment: Moment, ruling: Ruling, version: int) -> None:
+    to_stage = "Archived" if ruling.request.to_stage in STAGES else "None"
+    transition = Transition(
+        model=moment.model,
+        version=version,
+        action=Action.ARCHIVE,
+        from_stage=ruling.request.to_stage,
+        to_stage=to_stage,
+        actor=moment.caller.actor,
+        reason=f"replaced by version {ruling.request.version}: {ruling.request.reason}",
+        time_ms=moment.now_ms,
+        is_claimed=moment.caller.is_claimed,
+        client=moment.caller.client,
+    )
+    row = ruling.standing.versions[version]
+    body = {"transition": asdict(transition)}
+    draft = _draft(moment, ruling, Kind.TRANSITION, row, body)
+    ledger.append(moment.session, replace(draft, stage=to_stage))
+
+
+def _draft(
+    moment: Moment, ruling: Ruling, kind: Kind, row: VersionRow, body: dict[str, Any]
+) -> ledger.Draft:
+    return ledger.Draft(
+        workspace=moment.workspace,
+        kind=kind,
+        model=moment.model,
+        caller=moment.caller,
+        time_ms=moment.now_ms,
+        body=body,
+        version=row.version,
+        version_created_ms=row.created_ms,
+        stage=ruling.request.to_stage,
+    )

@@ -1,0 +1,214 @@
+"""Moving a version inside a gated registry: one transaction that locks, decides, moves and records.
+
+MLflow's own store does the moving; its calls join the transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from mlflow_ext.errors import MlflowExtError
+from mlflow_ext.records import Decision, Transition
+from mlflow_ext.registry.caller import current_caller
+from mlflow_ext.registry.dossier import Dossier, PromotionRequest
+from mlflow_ext.registry.governance import (
+    Ruling,
+    find_policy,
+    record_move,
+    record_refusal,
+    rule,
+)
+from mlflow_ext.registry.guard import watch
+from mlflow_ext.registry.policy import decide
+from mlflow_ext.registry.rules import OPEN, STAGES
+from mlflow_ext.registry.schema import prepare
+from mlflow_ext.registry.standing import read_standing
+from mlflow_ext.registry.transaction import (
+    PERMIT,
+    Moment,
+    joining,
+    lock_model,
+    now_ms,
+    transaction,
+)
+
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion
+    from sqlalchemy.orm import Session
+
+    Upstream: Any
+else:
+    Upstream = object
+
+CAN_ARCHIVE = ("Staging", "Production")
+"""The stages whose holders MLflow archives when it is asked to."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What became of a request to move a version."""
+
+    policy: str
+    """Name of the policy."""
+    decision: Decision
+    transition: Transition | None = None
+    """What was recorded; None when nothing moved that the policy governs."""
+    version: ModelVersion | None = None
+    """MLflow's entity afterwards; None when nothing was done."""
+
+
+class Moves(Upstream):
+    """Mixin over a SQLAlchemy registry store of MLflow's."""
+
+    def __init__(self, db_uri: str, read_db_uri: str | None = None) -> None:
+        super().__init__(db_uri, read_db_uri=read_db_uri)
+        prepare(self.engine)  # after MLflow's tables, see mlflow_ext.registry.tables
+        self._open_session = self.ManagedSessionMaker
+        self.ManagedSessionMaker = joining(self._open_session, self)
+        watch()
+
+    @property
+    def workspace(self) -> str:
+        """The workspace of the request at hand."""
+        return str(self._get_active_workspace())
+
+    @contextmanager
+    def reading(self, model: str = "") -> Iterator[Moment]:
+        """Look at the registry in one transaction that changes nothing."""
+        with self._open_session(read_only=True) as session:
+            yield self._moment(session, model)
+
+    @contextmanager
+    def holding(self, model: str, *others: str) -> Iterator[Moment]:
+        """Decide about a model in one transaction, alone; MLflow's own calls inside it join."""
+        with transaction(self._open_session, self) as session:
+            session.info[PERMIT] = True
+            lock_model(session, self.workspace, model, *others)
+            yield self._moment(session, model)
+
+    def move(self, request: PromotionRequest, is_clearing: bool = False) -> Outcome:
+        """Move a version to a stage, alias and record with it, if the policy allows it.
+
+        Args:
+            request: What is asked for.
+            is_clearing: Archive what is in the stage even where the policy leaves it there.
+
+        Returns:
+            The decision and what was done; a refusal is recorded and returned, not raised.
+
+        Raises:
+            MlflowException: There is no such version.
+            LedgerError: A line of the ledger that matters was edited.
+        """
+        digest = self.digest_of(request.model, request.version, request.to_stage)
+        with self.holding(request.model) as moment:
+            return self._move(moment, request, digest, is_clearing)
+
+    def digest_of(self, model: str, version: int, stage: str | None = None) -> str:
+        """Return the SHA-256 of a version's files, hex; empty when they cannot be read.
+
+        Files are read outside the transaction that decides, which holds a lock.
+
+        Args:
+            model: Name of the registered model.
+            version: Its version.
+            stage: Read nothing unless this stage is governed; None reads in any case.
+        """
+        from mlflow_ext.registry.digest import digest_location
+
+        with self.reading(model) as moment:
+            if stage is not None and stage not in find_policy(moment)[0].stages:
+                return ""
+            row = read_standing(moment.session, moment.workspace, model, version).versions.get(
+                version
+            )
+        try:
+            return digest_location(row.storage) if row and row.storage else ""
+        except MlflowExtError:
+            return ""
+
+    def is_governed(
+        self, session: Session, model: str, stages: tuple[str, ...], alias: str | None
+    ) -> bool:
+        """Tell whether the model's policy has a rule for one of *stages* or for *alias*."""
+        connection: Any = session.connection()  # a session must not flush while it flushes
+        policy = find_policy(self._moment(connection, model))[0]
+        return any(s in policy.stages for s in stages) or (
+            alias is not None and policy.stage_of_alias(alias) is not None
+        )
+
+    def _move(
+        self, moment: Moment, request: PromotionRequest, digest: str, is_clearing: bool
+    ) -> Outcome:
+        policy, _ = find_policy(moment)
+        model, number = request.model, request.version
+        standing = read_standing(moment.session, moment.workspace, model, number)
+        if number not in standing.versions:
+            self._get_sql_model_version(moment.session, model, number)  # says that it is missing
+        stage = standing.stage_of(number, policy)
+        if standing.is_exempt(number) or not policy.stages.keys() & {stage, request.to_stage}:
+            return self._move_freely(request, policy.name, is_clearing, stage)
+        ruling = rule(moment, policy, standing, request, digest)
+        ruling = replace(ruling, is_clearing=_is_clearing(ruling, is_clearing))
+        outcome = Outcome(policy=policy.name, decision=ruling.decision)
+        if request.is_dry_run:
+            return outcome
+        if not ruling.decision.is_allowed:
+            record_refusal(moment, ruling)
+            return outcome
+        moved = self._carry_out(ruling)
+        is_change = ruling.from_stage != request.to_stage
+        transition = record_move(moment, ruling) if is_change else None
+        return replace(outcome, transition=transition, version=moved)
+
+    def _move_freely(
+        self, request: PromotionRequest, policy: str, is_clearing: bool, stage: str
+    ) -> Outcome:
+        """Do what plain MLflow does: no policy has a word on it."""
+        decision = decide(OPEN, request, Dossier(stages={request.version: stage}))
+        if request.is_dry_run or request.to_stage not in STAGES:
+            return Outcome(policy=policy, decision=decision)
+        moved = super().transition_model_version_stage(
+            request.model, request.version, request.to_stage, is_clearing
+        )
+        return Outcome(policy=policy, decision=decision, version=moved)
+
+    def _carry_out(self, ruling: Ruling) -> ModelVersion:
+        request = ruling.request
+        self._move_aliases(ruling)
+        return super().transition_model_version_stage(
+            request.model,
+            request.version,
+            request.to_stage if request.to_stage in STAGES else "None",
+            ruling.is_clearing and request.to_stage in CAN_ARCHIVE,
+        )
+
+    def _move_aliases(self, ruling: Ruling) -> None:
+        """Let each alias go with its stage, so that both tell the same."""
+        model, version = ruling.request.model, ruling.request.version
+        leaving = {version, *ruling.replaced}
+        for stage, governed in ruling.policy.stages.items():
+            holder = ruling.standing.aliases.get(governed.alias or "")
+            if governed.alias is None or (stage == ruling.request.to_stage and holder == version):
+                continue
+            if stage == ruling.request.to_stage:
+                super().set_registered_model_alias(model, governed.alias, version)
+            elif holder in leaving:
+                super().delete_registered_model_alias(model, governed.alias)
+
+    def _moment(self, session: Session, model: str) -> Moment:
+        return Moment(
+            session=session,
+            workspace=self.workspace,
+            model=model,
+            caller=current_caller(),
+            now_ms=now_ms(),
+        )
+
+
+def _is_clearing(ruling: Ruling, is_asked: bool) -> bool:
+    governed = ruling.policy.stages.get(ruling.request.to_stage)
+    return is_asked or (governed is not None and governed.is_exclusive)

@@ -1,0 +1,129 @@
+"""How a registered model stands inside a transaction: the versions that matter, and its aliases."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from mlflow_ext.registry.rules import Policy
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+DELETED = "Deleted_Internal"
+INACTIVE = ("None", "Archived", DELETED)
+PROMPT_SOURCES = ("dummy-source", "prompt-template")
+"""What MLflow writes into the source of a prompt's version; unlike a tag, it cannot be changed."""
+IS_PROMPT = "mlflow.prompt.is_prompt"
+
+
+@dataclass(frozen=True, kw_only=True)
+class VersionRow:
+    """One version as the database holds it."""
+
+    version: int
+    stage: str
+    """MLflow's own."""
+    created_ms: int
+    source: str
+    storage: str
+    """Where the files lie."""
+
+    @property
+    def has_prompt_source(self) -> bool:
+        """True when the version was made as a prompt, not as a model."""
+        return self.source in PROMPT_SOURCES
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """One registered model: the version that is asked about, those in an active stage, aliases."""
+
+    versions: dict[int, VersionRow]
+    aliases: dict[str, int]
+    """Alias -> version."""
+    is_prompt: bool
+    """The model carries the tag that makes MLflow show it as a prompt; anyone can set that."""
+
+    def stage_of(self, version: int, policy: Policy) -> str:
+        """Return the stage of a version: MLflow's, or the policy's own that its alias tells."""
+        own = self.versions[version].stage
+        return next(
+            (stage for stage, held in self._custom(policy) if held == version and own == "None"),
+            own,
+        )
+
+    def holders(self, stage: str, policy: Policy) -> tuple[int, ...]:
+        """Return the versions in *stage*, oldest first."""
+        return tuple(v for v in sorted(self.versions) if self.stage_of(v, policy) == stage)
+
+    def protected(self, policy: Policy) -> dict[int, str]:
+        """Return version -> stage for every version in a stage for which the policy asks much."""
+        stages = {version: self.stage_of(version, policy) for version in sorted(self.versions)}
+        rules = policy.stages
+        return {
+            v: stage for v, stage in stages.items() if stage in rules and rules[stage].is_protected
+        }
+
+    def is_exempt(self, version: int) -> bool:
+        """Tell whether a version is a prompt and not a model."""
+        return self.is_prompt and self.versions[version].has_prompt_source
+
+    def _custom(self, policy: Policy) -> list[tuple[str, int]]:
+        return [
+            (stage, self.aliases[rule.alias])
+            for stage, rule in policy.custom_stages.items()
+            if rule.alias in self.aliases
+        ]
+
+
+def read_standing(session: Session, workspace: str, model: str, *asked: int) -> Standing:
+    """Read the model; a version that does not exist, or was deleted, is not among the versions."""
+    from mlflow.store.model_registry.dbmodels.models import (
+        SqlModelVersion,
+        SqlRegisteredModelAlias,
+        SqlRegisteredModelTag,
+    )
+
+    held: Any = SqlModelVersion  # MLflow's tables are untyped
+    named: Any = SqlRegisteredModelAlias
+    tagged: Any = SqlRegisteredModelTag
+    is_ours = (held.workspace == workspace) & (held.name == model)
+    aliases = sa.select(named.alias, named.version).where(
+        named.workspace == workspace, named.name == model
+    )
+    alias_of = {alias: int(version) for alias, version in session.execute(aliases)}
+    wanted = sa.or_(
+        held.current_stage.not_in(INACTIVE), held.version.in_({*asked, *alias_of.values()})
+    )
+    columns = (
+        held.version,
+        held.current_stage,
+        held.creation_time,
+        held.source,
+        held.storage_location,
+    )
+    rows = session.execute(
+        sa.select(*columns).where(is_ours, wanted, held.current_stage != DELETED)
+    )
+    versions = [
+        VersionRow(
+            version=int(number),
+            stage=stage,
+            created_ms=int(created),
+            source=source or "",
+            storage=storage or source or "",
+        )
+        for number, stage, created, source, storage in rows
+    ]
+    tags = sa.select(tagged.value).where(
+        tagged.workspace == workspace, tagged.name == model, tagged.key == IS_PROMPT
+    )
+    may_be_prompt = any(row.has_prompt_source for row in versions)
+    return Standing(
+        versions={row.version: row for row in versions},
+        aliases=alias_of,
+        is_prompt=may_be_prompt and session.execute(tags).scalar() is not None,
+    )

