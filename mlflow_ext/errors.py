@@ -206,3 +206,14 @@ class UnusableModelError(MlflowExtError):
     def __init__(self, uri: str, found: str, expected: str, fix: str) -> None:
         super().__init__(f"{uri}: {found}", expected, fix)
         self.uri = uri
+
+
+class RequestError(MlflowExtError):
+    """A request to a gated registry does not fit what is asked."""
+
+    def __init__(self, operation: str, where: str, problem: str) -> None:
+        super().__init__(
+            f"operation '{operation}': {where}: {problem}",
+            "the fields that the operation takes",
+            "mlflow-ext --help",
+        )

@@ -272,6 +272,8 @@ class Kind(StrEnum):
     REFUSAL = "refusal"
     REVOCATION = "revocation"
     """A piece of evidence is withdrawn."""
+    IMPORT = "import"
+    """The evidence and the history of a version came over from another registry."""
     REGISTRATION = "registration"
     """A version was created."""
     DELETION = "deletion"

@@ -7,7 +7,7 @@ from the command's name: ``--reason`` of ``promote`` is ``MLFLOW_EXT_PROMOTE_REA
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import partial, wraps
 from typing import Any, TypeVar
 
 import click
@@ -19,6 +19,16 @@ AnyCallable = TypeVar("AnyCallable", bound=Callable[..., Any])
 
 option = partial(click.option, show_envvar=True)
 """`click.option` that names its environment variable in the help."""
+
+model_argument = click.argument("model")
+version_argument = click.argument("version", type=click.IntRange(min=1))
+reason_option = option("--reason", required=True, help="Why, for the record.")
+stage_option = option(
+    "--to",
+    metavar="STAGE",
+    required=True,
+    help="The stage to move to: Staging, Production, Archived, None or one of the policy.",
+)
 
 format_option = option(
     "--format",
@@ -60,3 +70,22 @@ actor_option = option(
 def store_options(callback: AnyCallable) -> AnyCallable:
     """Add ``--tracking-uri``, ``--registry-uri`` and ``--format`` to a command."""
     return tracking_uri_option(registry_uri_option(format_option(callback)))
+
+
+def ask_gated(callback: AnyCallable) -> Callable[..., Any]:
+    """Hand a command the gated registry as its first argument, ``ask(operation, **payload)``.
+
+    Adds the options that lead to it and ``--actor``. Against plain MLflow the command ends with an
+    error that says how to get a gated registry.
+    """
+
+    @wraps(callback)
+    def call(
+        *, tracking_uri: str | None, registry_uri: str | None, actor: str, **words: Any
+    ) -> Any:
+        from mlflow_ext.registry.remote import require_registry
+
+        registry = require_registry(tracking_uri, registry_uri, actor)
+        return callback(registry.ask, **words)
+
+    return tracking_uri_option(registry_uri_option(actor_option(call)))

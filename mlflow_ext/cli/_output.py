@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NoReturn
 
@@ -24,18 +24,22 @@ def say(words: str) -> None:
     click.echo(words, err=True)
 
 
-def emit(document: Mapping[str, Any], *, is_yes: bool = True) -> NoReturn:
+def emit(
+    document: Mapping[str, Any], *, is_yes: bool = True, only_json: Collection[str] = ()
+) -> NoReturn:
     """Write *document* to stdout and end the command.
 
     Args:
         document: JSON values; the keys are the row titles of the table form.
         is_yes: The answer: True ends with exit code 0, False with 1.
+        only_json: Keys that the table form leaves out, for they are not made to be read.
 
     Raises:
         click.exceptions.Exit: Always; it carries the exit code.
     """
     is_json = click.get_current_context().meta.get(FORMAT_KEY) == "json"
-    click.echo(json.dumps(document, indent=2, ensure_ascii=False) if is_json else table(document))
+    shown = {key: value for key, value in document.items() if key not in only_json}
+    click.echo(json.dumps(document, indent=2, ensure_ascii=False) if is_json else table(shown))
     raise click.exceptions.Exit(0 if is_yes else 1)
 
 
@@ -81,10 +85,25 @@ def _is_group(value: Any) -> bool:
 
 def _block(value: Any) -> str:
     if isinstance(value, Mapping):
-        return _align([(key, cell(part, key)) for key, part in value.items()])
+        return _align([(key, cell(part, key.split(".")[-1])) for key, part in _leaves(value)])
     if isinstance(value[0], Mapping):
         return _grid(value)
     return "\n".join(map(cell, value))
+
+
+def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield what lies in groups inside groups under dotted names; empty groups are shown as such.
+
+    >>> dict(_leaves({"gates": [{"gate": "data"}], "owners": {}, "keys": None}))
+    {'gates.0.gate': 'data', 'owners': {}, 'keys': None}
+    """
+    has_groups = _is_group(value) and (isinstance(value, Mapping) or any(map(_is_group, value)))
+    if path and not (has_groups and value):
+        yield path, value
+        return
+    parts = value.items() if isinstance(value, Mapping) else enumerate(value)
+    for key, part in parts:
+        yield from _leaves(part, f"{path}.{key}" if path else str(key))
 
 
 def _grid(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -15,7 +15,8 @@ class TreeGroup(click.Group):
 
     Args:
         package: Import path of the package whose modules are the commands; names that start with
-            an underscore are no commands, and a sub-package is a group of its own.
+            an underscore are no commands, and a sub-package is a group of its own. A command
+            whose name Python keeps for itself is a module with an underscore behind it.
         settings: What `click.Group` takes.
     """
 
@@ -25,13 +26,17 @@ class TreeGroup(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of the commands, without importing one."""
-        modules = iter_modules(sys.modules[self.package].__path__)
-        return sorted(m.name.replace("_", "-") for m in modules if not m.name.startswith("_"))
+        return sorted(self._modules())
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return the command called *cmd_name*, or None when there is no such module."""
-        if cmd_name not in self.list_commands(ctx):
+        name = self._modules().get(cmd_name)
+        if name is None:
             return None
-        module = import_module(f"{self.package}.{cmd_name.replace('-', '_')}")
-        command: click.Command = module.command
+        command: click.Command = import_module(f"{self.package}.{name}").command
         return command
+
+    def _modules(self) -> dict[str, str]:
+        """Command -> module."""
+        names = (module.name for module in iter_modules(sys.modules[self.package].__path__))
+        return {n.rstrip("_").replace("_", "-"): n for n in names if not n.startswith("_")}

@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from mlflow_ext.cli._options import actor_option, option, store_options
-from mlflow_ext.cli._output import emit, say
+from mlflow_ext.cli._decision import emit_decision
+from mlflow_ext.cli._options import (
+    actor_option,
+    model_argument,
+    option,
+    reason_option,
+    stage_option,
+    store_options,
+    version_argument,
+)
+from mlflow_ext.cli._output import say
 
 if TYPE_CHECKING:
-    from mlflow_ext.project import Stage
+    from mlflow import MlflowClient
+
+    from mlflow_ext.registry.dossier import PromotionRequest
 
 
 @click.command()
-@click.argument("model")
-@click.argument("version", type=click.IntRange(min=1))
-@option(
-    "--to",
-    type=click.Choice(["Staging", "Production"], case_sensitive=False),
-    metavar="[Staging|Production]",
-    required=True,
-    help="The stage to move to.",
-)
-@option("--reason", required=True, help="Why, for the record.")
+@model_argument
+@version_argument
+@stage_option
+@reason_option
 @option("--dry-run", is_flag=True, help="Only print the decision.")
 @actor_option
 @store_options
@@ -31,7 +36,7 @@ def command(
     *,
     model: str,
     version: int,
-    to: Stage,
+    to: str,
     reason: str,
     dry_run: bool,
     actor: str,
@@ -43,23 +48,33 @@ def command(
     The alias of the stage moves along. A refusal ends with exit code 1 and lists each unmet
     requirement with the command that would meet it.
     """
-    from mlflow_ext.records import to_dict
-    from mlflow_ext.registry.advisory.promote import PromotionRequest, promote
-    from mlflow_ext.registry.advisory.status import ADVISORY
-    from mlflow_ext.registry.card import load_policy
+    from mlflow_ext.registry.remote import find_registry
+
+    registry = find_registry(tracking_uri, registry_uri, actor)
+    if registry is not None:
+        asked = {"model": model, "version": version, "to": to, "reason": reason}
+        emit_decision(registry.ask("promote", **asked, dry_run=dry_run))
     from mlflow_ext.registry.connection import connect
+    from mlflow_ext.registry.dossier import PromotionRequest
+    from mlflow_ext.registry.terms import canonical_stage
 
     request = PromotionRequest(
         model=model,
         version=version,
-        to_stage=to,
+        to_stage=canonical_stage(to),
         actor=actor,
         reason=reason,
         is_dry_run=dry_run,
     )
-    client = connect(tracking_uri, registry_uri)
-    result = promote(client, load_policy(client, model), request)
+    emit_decision(_promote(connect(tracking_uri, registry_uri), request))
+
+
+def _promote(client: MlflowClient, request: PromotionRequest) -> dict[str, Any]:
+    from mlflow_ext.records import to_dict
+    from mlflow_ext.registry.advisory.promote import promote
+    from mlflow_ext.registry.advisory.status import ADVISORY
+    from mlflow_ext.registry.card import load_policy
+
+    result = promote(client, load_policy(client, request.model), request)
     say(ADVISORY)
-    is_allowed = result.decision.is_allowed
-    answer = to_dict(result)
-    emit({**answer.pop("decision"), "is_allowed": is_allowed, **answer}, is_yes=is_allowed)
+    return {**to_dict(result), "decision": to_dict(result.decision)}

@@ -23,7 +23,8 @@ def build_registry_store(store_uri: str, tracking_uri: str | None = None) -> Any
 
     from mlflow_ext.registry.store import GatedStore
 
-    upstream = WorkspaceAwareSqlAlchemyStore if MLFLOW_ENABLE_WORKSPACES.get() else SqlAlchemyStore
+    has_workspaces = MLFLOW_ENABLE_WORKSPACES.get()  # type: ignore[no-untyped-call]
+    upstream = WorkspaceAwareSqlAlchemyStore if has_workspaces else SqlAlchemyStore
     kind = type(f"Gated{upstream.__name__}", (GatedStore, upstream), {})
     replica = os.environ.get(READ_REPLICA_BACKEND_STORE_URI_ENV_VAR)
     return kind(store_uri.removeprefix(PREFIX), read_db_uri=replica)

@@ -68,19 +68,23 @@ def load_policy(client: MlflowClient, model: str) -> Promotion:
 
     Raises:
         ModelNotFoundError: There is no such model.
-        RegistryStateError: It carries no policy, or not a readable one.
+        RegistryStateError: It carries no policy, not a readable one, or that of another model.
         StoreUnreachableError: The registry does not answer.
     """
-    text = read_snapshot(client, model).tags.get(tags.POLICY)
+    text = read_snapshot(client, model).tags.get(tags.POLICY, "")
     try:
-        return from_json(Promotion, text or "")
+        promotion = from_json(Promotion, text)
     except ValueError:
         what = f"not a policy: {text[:80]}" if text else "missing"
-        raise RegistryStateError(
-            f"model '{model}': tag {tags.POLICY} is {what}",
-            "the promotion policy of project.yaml, as registering writes it",
-            "mlflow run . -e register --env-manager local",
-        ) from None
+    else:
+        if promotion.model == model:
+            return promotion
+        what = f"the policy of '{promotion.model}'"
+    raise RegistryStateError(
+        f"model '{model}': tag {tags.POLICY} is {what}",
+        "the promotion policy of project.yaml, as registering writes it",
+        "mlflow run . -e register --env-manager local",
+    )
 
 
 def _model_tags(card: ModelCard) -> dict[str, str]:

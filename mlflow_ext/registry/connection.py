@@ -33,8 +33,32 @@ NO_ANSWER = {
     "CUSTOMER_UNAUTHORIZED",
     "PERMISSION_DENIED",
 }
+GATED = "gated+"
+"""What the address of a database starts with when its registry enforces the policy."""
+ACCEPTABLE = "a request that the registry accepts ({})"
 DOCTOR = "start it or correct its address, then ask: mlflow-ext doctor"
 ELSEWHERE = "go to the folder that holds it, or set MLFLOW_TRACKING_URI"
+
+
+def registry_address(tracking_uri: str | None, registry_uri: str | None) -> str | None:
+    """Return where models live, by MLflow's own precedence, without importing it.
+
+    An address of the tracking server, even a given one, yields to ``MLFLOW_REGISTRY_URI``.
+
+    Args:
+        tracking_uri: Where runs live; None means ``MLFLOW_TRACKING_URI``.
+        registry_uri: Where models live; None means ``MLFLOW_REGISTRY_URI``.
+
+    Returns:
+        The address, or None where nothing says one and MLflow's default counts.
+    """
+    stated = (
+        registry_uri,
+        os.environ.get("MLFLOW_REGISTRY_URI"),
+        tracking_uri,
+        os.environ.get("MLFLOW_TRACKING_URI"),
+    )
+    return next(filter(None, stated), None)
 
 
 def connect(tracking_uri: str | None = None, registry_uri: str | None = None) -> MlflowClient:
@@ -52,9 +76,9 @@ def connect(tracking_uri: str | None = None, registry_uri: str | None = None) ->
     from mlflow.exceptions import MlflowException
 
     tracking = tracking_uri or mlflow.get_tracking_uri()
-    registry = registry_uri or tracking_uri or mlflow.get_registry_uri()
+    registry = registry_address(tracking_uri, registry_uri) or mlflow.get_registry_uri()
     for uri in {tracking, registry}:
-        _probe_database(uri)
+        probe_database(uri)
     try:
         return mlflow.MlflowClient(tracking, registry)
     except MlflowException as error:
@@ -69,12 +93,23 @@ def reaching(client: MlflowClient) -> Iterator[None]:
         StoreUnreachableError: The registry or its artifact store does not answer or lets nobody in.
         RegistryStateError: It answers, and refuses the request.
     """
+    with reaching_address(getattr(client, "_registry_uri", None) or client.tracking_uri):
+        yield
+
+
+@contextmanager
+def reaching_address(uri: str) -> Iterator[None]:
+    """Do what `reaching` does, for whatever lives at *uri*.
+
+    Raises:
+        StoreUnreachableError: It does not answer or lets nobody in.
+        RegistryStateError: It answers, and refuses the request.
+    """
     from mlflow.exceptions import MlflowException
 
     try:
         yield
     except (MlflowException, OSError) as error:
-        uri = getattr(client, "_registry_uri", None) or client.tracking_uri
         raise _translate(error, uri) from error
 
 
@@ -102,12 +137,20 @@ def is_missing(error: Exception) -> bool:
     return getattr(error, "error_code", None) == "RESOURCE_DOES_NOT_EXIST"
 
 
-def _probe_database(uri: str) -> None:
-    """Fail at once where MLflow would try a dead database for minutes, or create an empty one."""
+def probe_database(uri: str) -> None:
+    """Fail at once where MLflow would try a dead database for minutes, or create an empty one.
+
+    Args:
+        uri: Any address of a store; what is no database is not looked at.
+
+    Raises:
+        StoreUnreachableError: The database is not there or cannot be opened.
+    """
     from mlflow.store.db.db_types import DATABASE_ENGINES
     from mlflow.store.db.utils import create_sqlalchemy_engine
     from sqlalchemy.exc import SQLAlchemyError
 
+    uri = uri.removeprefix(GATED)
     if re.split("[:+]", uri, maxsplit=1)[0] not in DATABASE_ENGINES:
         return
     try:
@@ -117,29 +160,31 @@ def _probe_database(uri: str) -> None:
         with engine.connect():
             pass
     except (SQLAlchemyError, ImportError) as error:
-        raise StoreUnreachableError("MLflow database", _hide(uri), _cause(error), DOCTOR) from None
+        raise StoreUnreachableError(
+            "MLflow database", hide_password(uri), cause_of(error), DOCTOR
+        ) from None
 
 
 def _translate(error: Exception, uri: str) -> StoreUnreachableError | RegistryStateError:
     code = getattr(error, "error_code", "IO_ERROR")
     if code in NO_ANSWER:
-        return StoreUnreachableError("MLflow store", _hide(uri), _cause(error), DOCTOR)
+        return StoreUnreachableError("MLflow store", hide_password(uri), cause_of(error), DOCTOR)
     return RegistryStateError(
-        f"{_hide(uri)}: {_cause(error)}", f"a request that the registry accepts ({code})", DOCTOR
+        f"{hide_password(uri)}: {cause_of(error)}", ACCEPTABLE.format(code), DOCTOR
     )
 
 
-def _cause(error: Exception) -> str:
-    """Keep the operating system's own words, else the first line."""
+def cause_of(error: Exception) -> str:
+    """Say an error in one line: the operating system's own words, else its first line."""
     text = str(error).strip() or type(error).__name__
     system = re.search(r"\[Errno -?\d+\] ([^'\")]+)", text)
     return system.group(1) if system else text.splitlines()[0]
 
 
-def _hide(uri: str) -> str:
+def hide_password(uri: str) -> str:
     """Replace the password in an address.
 
-    >>> _hide("postgresql://me:secret@db/mlflow")
+    >>> hide_password("postgresql://me:secret@db/mlflow")
     'postgresql://me:***@db/mlflow'
     """
     return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", uri)

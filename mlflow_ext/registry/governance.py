@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlflow_ext.records import (
     Action,
@@ -34,6 +34,9 @@ from mlflow_ext.registry.rules import (
 )
 from mlflow_ext.registry.standing import Standing, VersionRow
 from mlflow_ext.registry.transaction import Moment
+
+if TYPE_CHECKING:
+    from mlflow_ext.registry.statement import Expected
 
 DEFAULT_POLICY = "MLFLOW_EXT_DEFAULT_POLICY"
 """Environment variable: a built-in policy or a YAML file, for models without one of their own."""
@@ -128,13 +131,25 @@ def read_attestations(
     moment: Moment, policy: Policy, row: VersionRow, digest: str, entries: Sequence[Entry]
 ) -> tuple[Attestation, ...]:
     """Read the evidence among *entries*, each with the reason why it does not count, if so."""
-    from mlflow_ext.registry.statement import Expected, attest
+    from mlflow_ext.registry.statement import attest, attest_imported
 
     found = [entry for entry in entries if entry.kind is Kind.EVIDENCE]
     if not found:
         return ()
     revoked = {entry.body["entry"] for entry in entries if entry.kind is Kind.REVOCATION}
-    expected = Expected(
+    expected = expect(moment, row, digest)
+    judges = {False: attest, True: attest_imported}
+    judged = [
+        (e, judges["imported" in e.body](e.body["envelope"], expected, policy, e.id)) for e in found
+    ]
+    return tuple(replace(a, problem=_spoiled(e, revoked) or a.problem) for e, a in judged)
+
+
+def expect(moment: Moment, row: VersionRow, digest: str) -> Expected:
+    """Say what a statement must be about to count for a version as it is now."""
+    from mlflow_ext.registry.statement import Expected
+
+    return Expected(
         workspace=moment.workspace,
         model=moment.model,
         version=row.version,
@@ -143,8 +158,6 @@ def read_attestations(
         server_key_id=server_key_id(),
         now_ms=moment.now_ms,
     )
-    judged = [(e, attest(e.body["envelope"], expected, policy, e.id)) for e in found]
-    return tuple(replace(a, problem=_spoiled(e, revoked) or a.problem) for e, a in judged)
 
 
 @cache

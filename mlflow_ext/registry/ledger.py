@@ -94,9 +94,9 @@ def read(
     model: str | None = None,
     *,
     kinds: Sequence[Kind] = (),
-    version: int | None = None,
+    **equal: Any,
 ) -> list[Entry]:
-    """Read lines, oldest first; None and an empty *kinds* mean all.
+    """Read lines, oldest first; None and an empty *kinds* mean all, columns *equal* the values.
 
     Raises:
         LedgerError: A line was edited.
@@ -106,8 +106,8 @@ def read(
         query = query.where(ledger.c.model == model)
     if kinds:
         query = query.where(ledger.c.kind.in_([str(kind) for kind in kinds]))
-    if version is not None:
-        query = query.where(ledger.c.version == version)
+    for column, value in equal.items():
+        query = query.where(ledger.c[column] == value)
     return [intact(entry_of(row)) for row in session.execute(query.order_by(ledger.c.seq))]
 
 

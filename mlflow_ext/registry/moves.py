@@ -25,10 +25,11 @@ from mlflow_ext.registry.guard import watch
 from mlflow_ext.registry.policy import decide
 from mlflow_ext.registry.rules import OPEN, STAGES
 from mlflow_ext.registry.schema import prepare
-from mlflow_ext.registry.standing import read_standing
+from mlflow_ext.registry.standing import VersionRow, read_standing
 from mlflow_ext.registry.transaction import (
     PERMIT,
     Moment,
+    OpenSession,
     joining,
     lock_model,
     now_ms,
@@ -66,7 +67,8 @@ class Moves(Upstream):
     def __init__(self, db_uri: str, read_db_uri: str | None = None) -> None:
         super().__init__(db_uri, read_db_uri=read_db_uri)
         prepare(self.engine)  # after MLflow's tables, see mlflow_ext.registry.tables
-        self._open_session = self.ManagedSessionMaker
+        opened: OpenSession = vars(self)["ManagedSessionMaker"]  # as MLflow has just set it
+        self._open_session = opened
         self.ManagedSessionMaker = joining(self._open_session, self)
         watch()
 
@@ -129,6 +131,17 @@ class Moves(Upstream):
             return digest_location(row.storage) if row and row.storage else ""
         except MlflowExtError:
             return ""
+
+    def version_row(self, moment: Moment, version: int) -> VersionRow:
+        """Return one version of the model as the database holds it.
+
+        Raises:
+            MlflowException: There is no such version.
+        """
+        standing = read_standing(moment.session, moment.workspace, moment.model, version)
+        if version not in standing.versions:
+            self._get_sql_model_version(moment.session, moment.model, version)  # says so
+        return standing.versions[version]
 
     def is_governed(
         self, session: Session, model: str, stages: tuple[str, ...], alias: str | None

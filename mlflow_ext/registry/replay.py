@@ -8,17 +8,22 @@ played on, and signatures are as they were judged then.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import TypeVar
+from functools import cache
 
-from mlflow_ext.errors import PolicyError
-from mlflow_ext.records import Decision, Entry, Kind
+from pydantic import TypeAdapter, ValidationError
+
+from mlflow_ext.errors import LedgerError, PolicyError
+from mlflow_ext.records import Attestation, Decision, Entry, Kind, Vote
 from mlflow_ext.registry.policy import Dossier, PromotionRequest, decide
 from mlflow_ext.registry.rules import BUILT_IN, Policy, parse_policy, policy_digest
 
-RecordT = TypeVar("RecordT")
 BUILT_INS = tuple(BUILT_IN.values())
+TOLD = {Kind.EVIDENCE: "evidence", Kind.APPROVAL: "vote", Kind.REJECTION: "vote"}
+Subject = tuple[str, str, int | None, int | None]
+"""Workspace, model, version, and when the version was created."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +64,7 @@ class WhatIf:
     """It was refused and would not be."""
 
 
-@dataclass
+@dataclass(frozen=True, kw_only=True)
 class _Memory:
     """What the ledger has said so far."""
 
@@ -67,6 +72,8 @@ class _Memory:
     """Digest -> policy."""
     said: dict[int, Entry] = field(default_factory=dict)
     """Evidence and votes, by the number of their line."""
+    about: dict[Subject, list[int]] = field(default_factory=lambda: defaultdict(list))
+    """Version -> its lines among these."""
     revoked: set[int] = field(default_factory=set)
 
 
@@ -106,11 +113,11 @@ def whatif(entries: Iterable[Entry], policy: Policy) -> WhatIf:
     for entry in filter(_is_decision, entries):
         decisions += 1
         case = _read_case(entry)
-        now = decide(policy, case.request, case.dossier)
-        if case.decision.is_allowed and not now.is_allowed:
-            blocked.append(_redecide(entry, tuple(f"{n.name}: {n.found}" for n in now.unmet)))
-        elif now.is_allowed and not case.decision.is_allowed:
-            released.append(_redecide(entry, tuple(f"{n.name}: {n.found}" for n in case.decision.unmet)))
+        then, now = case.decision, decide(policy, case.request, case.dossier)
+        if then.is_allowed and not now.is_allowed:
+            blocked.append(_redecide(entry, _obstacles(now)))
+        elif now.is_allowed and not then.is_allowed:
+            released.append(_redecide(entry, _obstacles(then)))
     return WhatIf(decisions=decisions, would_block=tuple(blocked), would_release=tuple(released))
 
 
@@ -130,3 +137,97 @@ def _remember(memory: _Memory, entry: Entry) -> None:
         memory.revoked.add(entry.body["entry"])
     elif entry.kind in (Kind.EVIDENCE, Kind.APPROVAL, Kind.REJECTION):
         memory.said[entry.id] = entry
+        memory.about[_subject(entry)].append(entry.id)
+
+
+def _disagreements(memory: _Memory, entry: Entry) -> Iterator[str]:
+    digest = entry.body["policy_digest"]
+    case, policy = _read_case(entry), memory.policies.get(digest)
+    if policy is None:
+        yield f"its policy {digest} is not in the ledger"
+        return
+    then, now = case.decision, decide(policy, case.request, case.dossier)
+    if (then.is_allowed, _unmet(then)) != (now.is_allowed, _unmet(now)):
+        yield f"then: {'; '.join(_obstacles(then)) or 'yes'}"
+        yield f"now: {'; '.join(_obstacles(now)) or 'yes'}"
+    for attestation in case.dossier.attestations:
+        yield from _check_attestation(memory, entry, attestation)
+    for vote in case.dossier.votes:
+        yield from _check_vote(memory, entry, vote)
+    used = {one.id for one in case.dossier.attestations} | {one.id for one in case.dossier.votes}
+    left_out = [number for number in memory.about[_subject(entry)] if number not in used]
+    yield from (f"{TOLD[memory.said[n].kind]} {n} was left out" for n in left_out)
+
+
+def _check_attestation(memory: _Memory, entry: Entry, used: Attestation) -> Iterator[str]:
+    line = memory.said.get(used.id)
+    if line is None or line.kind is not Kind.EVIDENCE:
+        yield f"evidence {used.id} is not in the ledger"
+    elif used.problem:  # it counted for nothing, so it may say anything
+        return
+    elif _subject(line) != _subject(entry):
+        yield f"evidence {used.id} is about another version"
+    elif used.id in memory.revoked:
+        yield f"evidence {used.id} had been revoked"
+    else:
+        report = line.body["report"]
+        if (report["gate"], report["verdict"]) != (used.gate, used.verdict):
+            yield f"evidence {used.id} says {report['gate']} {report['verdict']}"
+
+
+def _check_vote(memory: _Memory, entry: Entry, used: Vote) -> Iterator[str]:
+    line = memory.said.get(used.id)
+    kind = Kind.APPROVAL if used.is_approval else Kind.REJECTION
+    if line is None or (line.kind, _subject(line)) != (kind, _subject(entry)):
+        yield f"vote {used.id} is not in the ledger"
+    elif (line.actor, line.stage) != (used.actor, used.to_stage):
+        yield f"vote {used.id} is of {line.actor} about {line.stage}"
+
+
+def _subject(entry: Entry) -> Subject:
+    return entry.workspace, entry.model, entry.version, entry.version_created_ms
+
+
+def _unmet(decision: Decision) -> list[str]:
+    return [requirement.name for requirement in decision.unmet]
+
+
+def _obstacles(decision: Decision) -> tuple[str, ...]:
+    return tuple(f"{requirement.name}: {requirement.found}" for requirement in decision.unmet)
+
+
+def _redecide(entry: Entry, why: tuple[str, ...]) -> Redecision:
+    return Redecision(
+        id=entry.id,
+        seq=entry.seq,
+        model=entry.model,
+        version=entry.version,
+        to_stage=entry.stage,
+        actor=entry.actor,
+        time_ms=entry.time_ms,
+        was_allowed=entry.kind is Kind.TRANSITION,
+        why=why,
+    )
+
+
+@cache
+def _cases() -> TypeAdapter[_Case]:
+    return TypeAdapter(_Case)
+
+
+def _read_case(entry: Entry) -> _Case:
+    """Read the body of a decision.
+
+    Raises:
+        LedgerError: It is none.
+    """
+    try:
+        return _cases().validate_python(entry.body)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise LedgerError(
+            f"line {entry.seq} of the ledger: '{where}': {first['msg']}",
+            "a decision as the registry writes it",
+            "mlflow-ext audit verify",
+        ) from None

@@ -9,8 +9,8 @@ Source: in-toto Attestation Framework 1.0, https://github.com/in-toto/attestatio
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass as record
 from dataclasses import asdict, replace
+from dataclasses import dataclass as record
 from functools import cache
 from typing import Annotated, Any
 

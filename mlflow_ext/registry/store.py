@@ -63,7 +63,7 @@ class GatedStore(Moves):
         """Move a version to a stage, see `move`."""
         from mlflow.entities.model_registry.model_version_stages import get_canonical_stage
 
-        to_stage = str(get_canonical_stage(stage))
+        to_stage = str(get_canonical_stage(stage))  # type: ignore[no-untyped-call]
         if archive_existing_versions and to_stage not in CAN_ARCHIVE:
             return super().transition_model_version_stage(name, version, stage, True)
         request = self._request(name, _number(version), to_stage)
@@ -94,7 +94,7 @@ class GatedStore(Moves):
             standing = read_standing(moment.session, moment.workspace, name)
             holder = standing.aliases.get(alias)
             stage = policy.stage_of_alias(alias)
-            if stage and standing.protected(policy).get(holder) == stage:
+            if holder and stage and standing.protected(policy).get(holder) == stage:
                 raise RefusedError(
                     f"alias '{alias}' of model '{name}' goes with stage {stage}, which "
                     f"version {holder} holds",
@@ -284,7 +284,7 @@ def _number(version: int | str) -> int:
     """Return a version as the number it is: PostgreSQL does not compare a text with one."""
     from mlflow.utils.validation import _validate_model_version
 
-    return int(_validate_model_version(version))
+    return int(_validate_model_version(version))  # type: ignore[no-untyped-call]
 
 
 def _check_case(policy: Policy, stage: str, alias: str) -> None:

@@ -13,6 +13,7 @@ SCHEMA_VERSION = 1
 PREFIX = "mlflow_ext_"
 # SQLite counts up by itself only in a column that is exactly INTEGER.
 NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+LONG_TEXT = sa.Text().with_variant(sa.Text(16_777_215), "mysql")  # TEXT holds 64 kB there
 
 metadata = sa.MetaData()
 
@@ -46,7 +47,7 @@ ledger = sa.Table(
     sa.Column("actor", sa.String(256), nullable=False),
     sa.Column("is_claimed", sa.Boolean, nullable=False),
     sa.Column("client", sa.String(256), nullable=False),
-    sa.Column("body", sa.Text().with_variant(sa.Text(16_777_215), "mysql"), nullable=False),
+    sa.Column("body", LONG_TEXT, nullable=False),
     sa.Column("previous", sa.String(64), nullable=False),
     sa.Column("hash", sa.String(64), nullable=False),
     sa.UniqueConstraint("workspace", "seq", name="uq_mlflow_ext_ledger_seq"),
@@ -73,13 +74,14 @@ deliveries = sa.Table(
     sa.Column("webhook", sa.String(36), nullable=False),
     sa.Column("workspace", sa.String(63), nullable=False),
     sa.Column("event", sa.String(40), nullable=False),
-    sa.Column("payload", sa.Text, nullable=False),
+    sa.Column("payload", LONG_TEXT, nullable=False),
     sa.Column("created_ms", sa.BigInteger, nullable=False),
     sa.Column("attempts", sa.Integer, nullable=False, default=0),
     sa.Column("due_ms", sa.BigInteger),
     sa.Column("delivered_ms", sa.BigInteger),
     sa.Column("answer", sa.String(500), nullable=False, default=""),
     sa.Index("ix_mlflow_ext_deliveries_due", "due_ms"),
+    sa.Index("ix_mlflow_ext_deliveries_created", "workspace", "created_ms"),
 )
 """The outbox: written in the transaction that it tells of. *due_ms* is NULL once delivered or given
 up; taking a delivery moves it into the future, so that two servers do not send it twice."""

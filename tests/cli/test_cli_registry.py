@@ -53,7 +53,7 @@ def go_live(ask, version):
 def test_promote_moves_a_version_and_prints_what_it_did(shop, ask):
     code, document = ask("promote", "delay", 1, "--to", "staging", "--actor", "ann", *WHY)
     assert code == 0
-    assert (document["is_allowed"], document["unmet"]) == (True, [])
+    assert document["is_allowed"] and all(rule["is_met"] for rule in document["requirements"])
     transition = document["transition"]
     assert (transition["actor"], transition["reason"]) == ("ann", "better")
     assert shop.state()[0] == {1: "Staging", 2: "None"}
@@ -64,7 +64,8 @@ def test_a_refusal_is_exit_1_with_each_requirement_and_its_command(shop, ask):
     code, document = ask("promote", "delay", 1, "--to", "Production", *WHY)
     assert code == 1
     assert not document["is_allowed"] and document["transition"] is None
-    assert [(unmet["name"], unmet["fix"]) for unmet in document["unmet"]] == [
+    unmet = [rule for rule in document["requirements"] if not rule["is_met"]]
+    assert [(rule["name"], rule["fix"]) for rule in unmet] == [
         ("stage Staging", "mlflow-ext promote delay 1 --to Staging --reason '...'"),
         ("gate metrics", "mlflow run . -e gate --env-manager local"),
     ]

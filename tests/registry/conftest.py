@@ -1,17 +1,47 @@
 """A registry with models to promote."""
 
+import shutil
+
 import pytest
 from cryptography.fernet import Fernet
+from gated_shop import GatedShop
 from mlflow.store.db.utils import create_sqlalchemy_engine
 from receivers import receive
 from registry_shop import Shop
 
+from mlflow_ext.registry.governance import server_key_id
 from mlflow_ext.registry.tables import metadata
 
 
 @pytest.fixture
 def shop(tracking):
     return Shop(tracking)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def mlflow_database(request, empty_store, tmp_path):
+    """URL of a database, each kind in turn, that holds MLflow's empty tables."""
+    if request.param == "postgresql":
+        return request.getfixturevalue("postgres_store")
+    shutil.copy(empty_store, tmp_path / "gated.db")
+    return f"sqlite:///{tmp_path}/gated.db"
+
+
+@pytest.fixture
+def server_key(tmp_path, monkeypatch):
+    """File of the registry's own key, which otherwise lies in the home of whoever runs this."""
+    monkeypatch.setenv("MLFLOW_EXT_KEY", str(tmp_path / "server.pem"))
+    server_key_id.cache_clear()
+    yield tmp_path / "server.pem"
+    server_key_id.cache_clear()
+
+
+@pytest.fixture
+def gated(mlflow_database, server_key, tmp_path):
+    """A gated registry in this process, on each kind of database in turn."""
+    shop = GatedShop(mlflow_database, tmp_path)
+    yield shop
+    shop.store._dispose_engine()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -196,7 +196,7 @@ def test_a_key_file_that_cannot_be_relied_on_is_refused(tmp_path, content, mode,
 
 def test_a_key_file_that_cannot_be_made_is_told(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(KeyFileError, match="Not a directory") as told:
+    with pytest.raises(KeyFileError, match="File exists") as told:
         load_key(tmp_path / "file" / "key.pem")
     assert "MLFLOW_EXT_KEY" in told.value.fix
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from mlflow_ext.records import GateReport, from_json, to_json
+from mlflow_ext.records import Attestation, GateReport, Trust, from_json, to_json
 from mlflow_ext.registry.connection import is_missing, reaching
 from mlflow_ext.registry.policy import subject_of
 from mlflow_ext.registry.snapshot import read_snapshot
@@ -92,6 +92,23 @@ def load_evidence(client: MlflowClient, version: ModelVersion) -> Evidence:
                 raise
             return Evidence(problems=(f"run {run_id} holds no gate reports",))
         return _read_folder(Path(folder) / FOLDER, version)
+
+
+def attest_reports(reports: Sequence[GateReport], subject: str) -> tuple[Attestation, ...]:
+    """Put *reports* as a policy sees them: claimed, and void when they are not about *subject*."""
+    return tuple(
+        Attestation(
+            id=0,
+            gate=report.gate,
+            verdict=report.verdict,
+            trust=Trust.CLAIMED,
+            config_digest=report.config_digest,
+            created_ms=report.created_ms,
+            reasons=report.reasons,
+            problem="" if report.subject == subject else f"it is about {report.subject}",
+        )
+        for report in reports
+    )
 
 
 def _read_folder(folder: Path, version: ModelVersion) -> Evidence:

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mlflow_ext.errors import UnknownNameError
 from mlflow_ext.records import Action, Decision, GateReport, Transition
-from mlflow_ext.registry.advisory.evidence import load_evidence
+from mlflow_ext.registry.advisory.evidence import Evidence, attest_reports, load_evidence
 from mlflow_ext.registry.advisory.history import history_of
 from mlflow_ext.registry.advisory.transition import apply_transition, next_time_ms, settle
-from mlflow_ext.registry.policy import PromotionRequest, decide
+from mlflow_ext.registry.policy import Dossier, PromotionRequest, decide, subject_of
+from mlflow_ext.registry.rules import policy_of
 from mlflow_ext.registry.snapshot import Snapshot, read_snapshot
 
 if TYPE_CHECKING:
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from mlflow_ext.project import Promotion
 
 __all__ = ["PromotionRequest", "PromotionResult", "promote"]
+
+RUN_GATES = "mlflow run . -e gate --env-manager local"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,12 +57,14 @@ def promote(
         UnknownNameError: The policy has no rule for the stage.
         StoreUnreachableError: The registry does not answer.
     """
+    if request.to_stage not in promotion.stages:
+        raise UnknownNameError("stage", request.to_stage, list(promotion.stages), "the policy")
     if request.is_dry_run:
         snapshot, done = read_snapshot(client, request.model), None
     else:
         snapshot, done = settle(client, promotion, request.model)
     evidence = load_evidence(client, snapshot.version(request.version))
-    decision = decide(promotion, request, evidence.reports, snapshot.stages)
+    decision = _decide(promotion, request, snapshot, evidence)
     is_there = snapshot.stages[request.version] == request.to_stage
     if is_there and done and done.version == request.version:
         return PromotionResult(decision=decision, transition=done, problems=evidence.problems)
@@ -67,6 +73,15 @@ def promote(
     transition = _plan(request, snapshot, evidence.reports)
     apply_transition(client, promotion, transition)
     return PromotionResult(decision=decision, transition=transition, problems=evidence.problems)
+
+
+def _decide(
+    promotion: Promotion, request: PromotionRequest, snapshot: Snapshot, evidence: Evidence
+) -> Decision:
+    subject = subject_of(request.model, request.version)
+    attestations = attest_reports(evidence.reports, subject)
+    dossier = Dossier(stages=snapshot.stages, attestations=attestations)
+    return decide(policy_of(promotion), request, dossier, RUN_GATES)
 
 
 def _plan(

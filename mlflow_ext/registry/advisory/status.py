@@ -90,7 +90,7 @@ def read_status(client: MlflowClient, model: str) -> ModelStatus:
         goal=snapshot.tags.get(GOAL, snapshot.description),
         owner=snapshot.tags.get(OWNER),
         project_digest=snapshot.tags.get(PROJECT_DIGEST),
-        kpis=_with_prefix(snapshot.tags, KPI),
+        kpis=with_prefix(snapshot.tags, KPI),
         mode=ADVISORY,
         problems=(*_interrupted(snapshot), *_named(evidence)),
         versions=tuple(
@@ -100,27 +100,28 @@ def read_status(client: MlflowClient, model: str) -> ModelStatus:
     )
 
 
+def with_prefix(tags: dict[str, str], prefix: str) -> dict[str, str]:
+    """Return the tags that start with *prefix*, under the rest of their names."""
+    return {k.removeprefix(prefix): v for k, v in sorted(tags.items()) if k.startswith(prefix)}
+
+
 def _describe(
     snapshot: Snapshot, version: ModelVersion, evidence: Evidence | None
 ) -> VersionStatus:
     number = int(version.version)
-    shown = _with_prefix(version.tags, GATE)
+    shown = with_prefix(version.tags, GATE)
     proven = {r.gate: str(r.verdict) for r in evidence.reports} if evidence else shown
     return VersionStatus(
         version=number,
         stage=snapshot.stages[number],
         aliases=tuple(sorted(a for a, held in snapshot.aliases.items() if held == number)),
         gates=proven,
-        kpis=_with_prefix(version.tags, KPI),
+        kpis=with_prefix(version.tags, KPI),
         run_id=version.run_id or None,
         commit=version.tags.get(COMMIT),
         is_dirty=version.tags.get(DIRTY) == "true",
         created_ms=int(version.creation_timestamp),
     )
-
-
-def _with_prefix(tags: dict[str, str], prefix: str) -> dict[str, str]:
-    return {k.removeprefix(prefix): v for k, v in sorted(tags.items()) if k.startswith(prefix)}
 
 
 def _interrupted(snapshot: Snapshot) -> list[str]:

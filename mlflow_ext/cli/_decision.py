@@ -1,0 +1,35 @@
+"""How a command shows what a policy decided: each rule, what stands in the way, what was done."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+from mlflow_ext.cli._output import emit
+
+
+def emit_decision(answer: Mapping[str, Any]) -> NoReturn:
+    """Write a decision as a document and end the command with its yes or no.
+
+    Args:
+        answer: ``decision`` and ``transition`` as JSON values, with the name of the ``policy`` and
+            the ``problems`` of the evidence where they are known.
+    """
+    decision = answer["decision"]
+    rules = decision["requirements"]
+    document = {
+        "model": decision["model"],
+        "version": decision["version"],
+        "to_stage": decision["to_stage"],
+        "is_allowed": decision["is_allowed"],
+        "policy": answer.get("policy"),
+        "requirements": [_pick(rule, "name", "is_met", "found") for rule in rules],
+        "unmet": [_pick(rule, "name", "found", "fix") for rule in rules if not rule["is_met"]],
+        "transition": answer["transition"],
+        "problems": answer.get("problems", []),
+    }
+    emit(document, is_yes=decision["is_allowed"])
+
+
+def _pick(rule: Mapping[str, Any], *keys: str) -> dict[str, Any]:
+    return {key: rule[key] for key in keys}

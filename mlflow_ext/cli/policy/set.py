@@ -1,0 +1,30 @@
+"""``mlflow-ext policy set MODEL FILE``: let another policy govern a model from now on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mlflow_ext.cli._files import input_type
+from mlflow_ext.cli._options import ask_gated, format_option, model_argument, reason_option
+from mlflow_ext.cli._output import emit
+
+
+@click.command()
+@model_argument
+@click.argument("file", type=input_type)
+@reason_option
+@format_option
+@ask_gated
+def command(ask: Callable[..., dict[str, Any]], *, model: str, file: Path, reason: str) -> None:
+    """Let the policy in FILE (YAML) govern MODEL.
+
+    The ledger keeps the policy, who set it and why.
+    """
+    from mlflow_ext.registry.rules import dump_policy, read_policy
+
+    policy = dump_policy(read_policy(file))
+    emit(ask("policy/set", model=model, policy=policy, reason=reason)["entry"])

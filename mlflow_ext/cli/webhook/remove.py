@@ -1,0 +1,23 @@
+"""``mlflow-ext webhook remove ID``: an address is told no more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from mlflow_ext.cli._options import ask_gated, format_option
+from mlflow_ext.cli._output import emit
+
+
+@click.command()
+@click.argument("webhook", metavar="ID")
+@format_option
+@ask_gated
+def command(ask: Callable[..., dict[str, Any]], *, webhook: str) -> None:
+    """Stop telling an address; what still waits for it is given up.
+
+    ID is as in 'webhook list'.
+    """
+    emit(ask("webhooks/delete", id=webhook))

@@ -1,0 +1,128 @@
+"""The evidence of one version in one document, to be verified anew by another registry.
+
+Pure. What makes it count elsewhere is the signature on each statement and the digest of the files:
+see `mlflow_ext.registry.statement.attest_imported`. The ledger lines tell the story behind it;
+their hashes show a careless edit, but whoever forges a whole chain can hash it as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cache
+from itertools import pairwise
+from typing import Any, Literal
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from mlflow_ext.errors import PolicyError, SignatureError, StatementError
+from mlflow_ext.records import Entry, Kind, to_dict
+from mlflow_ext.registry.chain import entry_hash
+from mlflow_ext.registry.rules import STRICT, parse_policy
+from mlflow_ext.registry.signing import open_envelope, signer_of
+from mlflow_ext.registry.statement import read_statement
+from mlflow_ext.registry.terms import Digest
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class _Bundle:
+    format: Literal["mlflow-ext-bundle/1"] = "mlflow-ext-bundle/1"
+    model_digest: Digest
+    policy: dict[str, Any]
+    envelopes: tuple[dict[str, Any], ...]
+    entries: tuple[Entry, ...]
+
+
+def make_bundle(entries: Sequence[Entry], policy: dict[str, Any], digest: str) -> dict[str, Any]:
+    """Put the evidence of one version together, as JSON values.
+
+    Args:
+        entries: The ledger's lines about the version, in their order; gaps may lie between them.
+        policy: What governs the version, as `mlflow_ext.registry.rules.dump_policy`.
+        digest: Of the version's files, SHA-256 hex.
+
+    Returns:
+        A bundle. Its envelopes are the evidence about these very files that was not withdrawn.
+    """
+    about = [envelope for envelope in _standing(entries) if not _flaw(envelope, digest)]
+    bundle = _Bundle(
+        model_digest=digest, policy=policy, envelopes=tuple(about), entries=tuple(entries)
+    )
+    return to_dict(bundle)
+
+
+def check_bundle(bundle: Any) -> list[str]:
+    """Verify whatever a bundle can prove by itself.
+
+    Args:
+        bundle: JSON values from anywhere.
+
+    Returns:
+        One line for each thing that is wrong; nothing when it holds.
+    """
+    try:
+        parsed = _adapter().validate_python(bundle)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "bundle"
+        return [f"'{where}' of the bundle: {first['msg']}"]
+    return [
+        *_policy_problems(parsed.policy),
+        *_chain_problems(parsed.entries),
+        *_evidence_problems(parsed),
+    ]
+
+
+@cache
+def _adapter() -> TypeAdapter[_Bundle]:
+    return TypeAdapter(_Bundle)
+
+
+def _policy_problems(policy: dict[str, Any]) -> Iterator[str]:
+    try:
+        parse_policy(policy)
+    except PolicyError as error:
+        yield f"its policy cannot be read: {error.found}"
+
+
+def _chain_problems(entries: Sequence[Entry]) -> Iterator[str]:
+    for entry in entries:
+        if entry_hash(entry) != entry.hash:
+            yield f"line {entry.seq} was edited"
+    for before, entry in pairwise(entries):
+        if entry.workspace != before.workspace:
+            yield f"line {entry.seq} is of another workspace"
+        elif entry.seq <= before.seq:
+            yield f"line {entry.seq} is out of order"
+        elif entry.seq == before.seq + 1 and entry.previous != before.hash:
+            yield f"line {entry.seq} does not continue the line before it"
+
+
+def _evidence_problems(bundle: _Bundle) -> Iterator[str]:
+    if not bundle.envelopes:
+        yield "it holds no evidence about these files"
+    standing = _standing(bundle.entries)
+    for number, envelope in enumerate(bundle.envelopes, 1):
+        if envelope not in standing:
+            yield f"envelope {number} is not that of a line, or was withdrawn"
+        if flaw := _flaw(envelope, bundle.model_digest):
+            yield f"envelope {number}: {flaw}"
+
+
+def _standing(entries: Sequence[Entry]) -> list[Any]:
+    """Return the envelopes of the evidence that no later line withdraws."""
+    withdrawn = [entry.body.get("entry") for entry in entries if entry.kind is Kind.REVOCATION]
+    return [
+        entry.body.get("envelope")
+        for entry in entries
+        if entry.kind is Kind.EVIDENCE and entry.id not in withdrawn
+    ]
+
+
+def _flaw(envelope: Any, digest: str) -> str:
+    """Say why *envelope* is no signed statement about files with *digest*; empty when it is."""
+    try:
+        _, binding = read_statement(open_envelope(envelope, signer_of(envelope)))
+    except (SignatureError, StatementError) as error:
+        return error.found
+    return "" if binding.model_digest == digest else "it is about other files"

@@ -1,0 +1,94 @@
+"""The policy of a model: which one governs, since when, and setting another."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from pydantic.dataclasses import dataclass
+
+from mlflow_ext.errors import RefusedError
+from mlflow_ext.records import Entry, Kind
+from mlflow_ext.registry import ledger
+from mlflow_ext.registry.governance import find_policy
+from mlflow_ext.registry.operations._operation import (
+    STRICT,
+    AboutModel,
+    Document,
+    Operation,
+    Operations,
+    Right,
+)
+from mlflow_ext.registry.rules import Policy, dump_policy, members, parse_policy, policy_digest
+from mlflow_ext.registry.store import GatedStore
+from mlflow_ext.registry.transaction import Moment
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class NewPolicy(AboutModel):
+    """What is to govern a model from now on."""
+
+    policy: dict[str, Any]
+    reason: str = ""
+
+
+def show(store: GatedStore, asked: AboutModel) -> Document:
+    """Return the policy that governs a model, and who set it when."""
+    with store.reading(asked.model) as moment:
+        policy, entry = find_policy(moment)
+    return {"model": asked.model, **_describe(policy, entry)}
+
+
+def set_policy(store: GatedStore, asked: NewPolicy) -> Document:
+    """Let another policy govern a model.
+
+    Raises:
+        PolicyError: It is no policy.
+        RefusedError: The present policy has owners, and the caller is none of them.
+    """
+    policy = parse_policy(asked.policy)
+    with store.holding(asked.model) as moment:
+        _check_owner(moment)
+        body = {
+            "policy": dump_policy(policy),
+            "digest": policy_digest(policy),
+            "reason": asked.reason,
+        }
+        draft = ledger.Draft(
+            workspace=moment.workspace,
+            kind=Kind.POLICY,
+            model=asked.model,
+            caller=moment.caller,
+            time_ms=moment.now_ms,
+            body=body,
+        )
+        return {"entry": asdict(ledger.append(moment.session, draft))}
+
+
+OPERATIONS: Operations = {
+    "policy/show": Operation(answer=show, payload=AboutModel, right=Right.READ),
+    "policy/set": Operation(
+        answer=set_policy, payload=NewPolicy, right=Right.MANAGE, is_write=True
+    ),
+}
+
+
+def _describe(policy: Policy, entry: Entry | None) -> Document:
+    return {
+        "policy": dump_policy(policy),
+        "digest": policy_digest(policy),
+        "source": f"ledger line {entry.seq}" if entry else "default of the server",
+        "actor": entry.actor if entry else None,
+        "time_ms": entry.time_ms if entry else None,
+    }
+
+
+def _check_owner(moment: Moment) -> None:
+    present, _ = find_policy(moment)
+    owners = members(present, present.owners)
+    if present.owners and moment.caller.actor not in owners:
+        raise RefusedError(
+            f"'{moment.caller.actor}' may not replace policy '{present.name}'",
+            f"one of its owners: {', '.join(sorted(owners))}",
+            f"mlflow-ext policy show {moment.model}",
+        )
