@@ -82,7 +82,7 @@ def find_mistake(kind: type[Any], error: ValidationError) -> Mistake:
     location = tuple(part for part in first["loc"] if part not in UNION_TAGS)
     if isinstance(cause, ContradictionError):
         location += cause.location
-    where = ".".join(map(str, location)) or "the file"
+    where = ".".join(map(str, location)) or "the document"
     if first["type"] == UNKNOWN_KEY:
         return _unknown_key(location, where, _known_keys(_schema(kind), location[:-1]))
     if first["type"] in MISSING_KEY:
@@ -149,7 +149,9 @@ def _line(root: yaml.Node, location: tuple[int | str, ...]) -> int:
 
 def _child(node: yaml.Node, part: int | str) -> tuple[yaml.Node, yaml.Node] | None:
     if isinstance(node, yaml.MappingNode):
-        return next(((k, v) for k, v in node.value if k.value == str(part)), None)
+        # A validator may have changed the case of a key.
+        alike = [entry for entry in node.value if str(entry[0].value).lower() == str(part).lower()]
+        return min(alike, key=lambda entry: entry[0].value != str(part), default=None)
     if isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
         return node.value[part], node.value[part]
     return None

@@ -1,4 +1,4 @@
-"""How a command shows what a policy decided: each rule, what stands in the way, what was done."""
+"""How a command shows what a policy decided: every rule, what mends it, and what was done."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from mlflow_ext.cli._output import emit
+
+RULE = ("name", "is_met", "found", "fix")
 
 
 def emit_decision(answer: Mapping[str, Any]) -> NoReturn:
@@ -16,20 +18,14 @@ def emit_decision(answer: Mapping[str, Any]) -> NoReturn:
             the ``problems`` of the evidence where they are known.
     """
     decision = answer["decision"]
-    rules = decision["requirements"]
     document = {
         "model": decision["model"],
         "version": decision["version"],
         "to_stage": decision["to_stage"],
         "is_allowed": decision["is_allowed"],
         "policy": answer.get("policy"),
-        "requirements": [_pick(rule, "name", "is_met", "found") for rule in rules],
-        "unmet": [_pick(rule, "name", "found", "fix") for rule in rules if not rule["is_met"]],
+        "requirements": [{key: rule[key] for key in RULE} for rule in decision["requirements"]],
         "transition": answer["transition"],
         "problems": answer.get("problems", []),
     }
     emit(document, is_yes=decision["is_allowed"])
-
-
-def _pick(rule: Mapping[str, Any], *keys: str) -> dict[str, Any]:
-    return {key: rule[key] for key in keys}

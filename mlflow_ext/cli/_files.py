@@ -12,7 +12,7 @@ from mlflow_ext.cli._options import option
 
 output_option = option(
     "--output",
-    type=click.File("w", encoding="utf-8", lazy=True, atomic=True),
+    type=click.File("w", encoding="utf-8", lazy=True),
     metavar="FILE",
     default="-",
     show_default=True,

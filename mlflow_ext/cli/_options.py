@@ -7,15 +7,20 @@ from the command's name: ``--reason`` of ``promote`` is ``MLFLOW_EXT_PROMOTE_REA
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial, wraps
-from typing import Any, TypeVar
+from functools import cache, partial, wraps
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from mlflow_ext.cli._output import FORMATS, choose_format
 from mlflow_ext.process import current_actor
 
+if TYPE_CHECKING:
+    from mlflow_ext.registry.remote import Registry
+
 AnyCallable = TypeVar("AnyCallable", bound=Callable[..., Any])
+Ask = Callable[..., dict[str, Any]]
+"""``ask(operation, **payload)`` of a gated registry."""
 
 option = partial(click.option, show_envvar=True)
 """`click.option` that names its environment variable in the help."""
@@ -73,19 +78,25 @@ def store_options(callback: AnyCallable) -> AnyCallable:
 
 
 def ask_gated(callback: AnyCallable) -> Callable[..., Any]:
-    """Hand a command the gated registry as its first argument, ``ask(operation, **payload)``.
+    """Hand a command `Ask` of the gated registry as its first argument.
 
-    Adds the options that lead to it and ``--actor``. Against plain MLflow the command ends with an
-    error that says how to get a gated registry.
+    Adds the options that lead there and ``--actor``. The registry is looked for when it is first
+    asked; plain MLflow in its place ends the command with the error that says what to start.
     """
 
     @wraps(callback)
     def call(
         *, tracking_uri: str | None, registry_uri: str | None, actor: str, **words: Any
     ) -> Any:
-        from mlflow_ext.registry.remote import require_registry
+        @cache
+        def find() -> Registry:
+            from mlflow_ext.registry.remote import require_registry
 
-        registry = require_registry(tracking_uri, registry_uri, actor)
-        return callback(registry.ask, **words)
+            return require_registry(tracking_uri, registry_uri, actor)
+
+        def ask(operation: str, **payload: Any) -> dict[str, Any]:
+            return find().ask(operation, **payload)
+
+        return callback(ask, **words)
 
     return tracking_uri_option(registry_uri_option(actor_option(call)))

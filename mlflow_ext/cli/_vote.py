@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import click
 
 from mlflow_ext.cli._options import (
+    Ask,
     ask_gated,
     format_option,
     model_argument,
@@ -33,9 +31,7 @@ def make_vote_command(operation: str, help_text: str) -> click.Command:
     @reason_option
     @format_option
     @ask_gated
-    def command(
-        ask: Callable[..., dict[str, Any]], *, model: str, version: int, to: str, reason: str
-    ) -> None:
+    def command(ask: Ask, *, model: str, version: int, to: str, reason: str) -> None:
         emit(ask(operation, model=model, version=version, to=to, reason=reason)["entry"])
 
     return command

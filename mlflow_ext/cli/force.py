@@ -1,14 +1,12 @@
-"""``mlflow-ext force MODEL VERSION --to STAGE``: move a version against its policy, for all to see."""
+"""``mlflow-ext force MODEL VERSION --to STAGE``: move a version against its policy."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
-from typing import Any
 
 import click
 
 from mlflow_ext.cli._decision import emit_decision
 from mlflow_ext.cli._options import (
+    Ask,
     ask_gated,
     format_option,
     model_argument,
@@ -26,9 +24,7 @@ from mlflow_ext.cli._output import say
 @reason_option
 @format_option
 @ask_gated
-def command(
-    ask: Callable[..., dict[str, Any]], *, model: str, version: int, to: str, reason: str
-) -> None:
+def command(ask: Ask, *, model: str, version: int, to: str, reason: str) -> None:
     """Move a version against its policy.
 
     Only for those whom the policy lets do that. The ledger keeps who forced it, why, and every rule

@@ -44,39 +44,29 @@ def command(
     ~/.mlflow_ext/key.pem, made on first use) and submitted as evidence. On plain MLflow they are
     attached to the version. Answers yes when every gate has passed.
     """
+    from functools import partial
+
+    from mlflow_ext.gates.declaration import read_declaration
+    from mlflow_ext.gates.registered import judge_version
     from mlflow_ext.records import Verdict
     from mlflow_ext.registry.connection import connect, reaching
     from mlflow_ext.registry.remote import find_registry
-    from mlflow_ext.registry.submit import submit_reports
+    from mlflow_ext.registry.submit import judge_copy, submit_reports
 
+    declaration = read_declaration(config)
+    declaration.find(model)
     registry = find_registry(tracking_uri, registry_uri, actor)
     client = connect(tracking_uri, registry_uri)
+    judge = partial(judge_version, client, declaration, model, version)
     with reaching(client):
-        judgement = _judge(client, config, model, version, actor)
-        where = (
-            {"evidence": list(submit_reports(registry, judgement))}
+        judgement = judge_copy(client, model, version, judge)
+        kept: dict[str, Any] = (
+            {"evidence": list(submit_reports(registry, judgement, actor))}
             if registry
             else {"run": _attach(client, judgement)}
         )
     is_passed = all(report.verdict is Verdict.PASSED for report in judgement.reports)
-    emit({**_document(judgement), **where, "is_passed": is_passed}, is_yes=is_passed)
-
-
-def _judge(client: MlflowClient, config: Path, model: str, version: int, actor: str) -> Judgement:
-    """Judge one copy of the files, so that the digest is that of what was judged."""
-    from mlflow_ext.data.model_files import local_copy
-    from mlflow_ext.gates.declaration import read_declaration
-    from mlflow_ext.gates.registered import judge_version
-    from mlflow_ext.registry.digest import digest_files
-    from mlflow_ext.registry.snapshot import read_snapshot
-    from mlflow_ext.registry.submit import Judgement
-
-    declaration = read_declaration(config)
-    read_snapshot(client, model).version(version)
-    with local_copy(client, model, version) as files:
-        digest = digest_files(files)
-        reports = judge_version(client, declaration, model, version, files)
-    return Judgement(model=model, version=version, digest=digest, reports=reports, actor=actor)
+    emit({"is_passed": is_passed, **_document(judgement), **kept}, is_yes=is_passed)
 
 
 def _attach(client: MlflowClient, judgement: Judgement) -> str:

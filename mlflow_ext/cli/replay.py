@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import click
 
-from mlflow_ext.cli._options import ask_gated, format_option, option
+from mlflow_ext.cli._options import Ask, ask_gated, format_option, option
 from mlflow_ext.cli._output import emit
 
 
@@ -16,7 +13,7 @@ from mlflow_ext.cli._output import emit
 @option("--all", "is_all", is_flag=True, help="Every model of the registry.")
 @format_option
 @ask_gated
-def command(ask: Callable[..., dict[str, Any]], *, model: str | None, is_all: bool) -> None:
+def command(ask: Ask, *, model: str | None, is_all: bool) -> None:
     """Take the past decisions about MODEL again.
 
     They are taken from the ledger alone; a decision that comes out otherwise is shown, and ends

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import click
 
-from mlflow_ext.cli._options import ask_gated, format_option, option
+from mlflow_ext.cli._files import input_type
+from mlflow_ext.cli._options import Ask, ask_gated, format_option, option
 from mlflow_ext.cli._output import emit
 
 
@@ -16,14 +15,14 @@ from mlflow_ext.cli._output import emit
 @click.argument("model", required=False)
 @option(
     "--policy",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=input_type,
     metavar="FILE",
     required=True,
     help="The policy to imagine, YAML.",
 )
 @format_option
 @ask_gated
-def command(ask: Callable[..., dict[str, Any]], *, model: str | None, policy: Path) -> None:
+def command(ask: Ask, *, model: str | None, policy: Path) -> None:
     """Show which past promotions another policy would have blocked or released.
 
     Of MODEL, else of every model. Nothing changes.

@@ -28,18 +28,20 @@ def recompute(model: str, version: int) -> dict[str, Any]:
     Raises:
         MlflowExtError: No verdict could be reached; the job fails with its text.
     """
-    from mlflow import MlflowClient
-    from mlflow.tracking._model_registry.utils import _get_store
+    from functools import partial
 
-    from mlflow_ext.data.model_files import local_copy
+    from mlflow import MlflowClient
+
     from mlflow_ext.gates.declaration import read_declaration
     from mlflow_ext.gates.registered import judge_version
-    from mlflow_ext.registry.caller import Caller
-    from mlflow_ext.registry.recomputation import JOB, server_gates
-    from mlflow_ext.registry.service import record_recomputed
+    from mlflow_ext.records import Trust
+    from mlflow_ext.registry.recomputation import SERVER, server_gates
+    from mlflow_ext.registry.remote import require_registry
+    from mlflow_ext.registry.submit import judge_copy, submit_reports
 
-    declaration = read_declaration(server_gates())
-    reports = judge_version(MlflowClient(), declaration, model, int(version))
-    caller = Caller(actor="mlflow server", is_claimed=False, client=JOB)
-    ids = record_recomputed(_get_store(), model, int(version), reports, caller)
-    return {"ids": list(ids), "verdicts": {report.gate: str(report.verdict) for report in reports}}
+    number, client = int(version), MlflowClient()
+    judge = partial(judge_version, client, read_declaration(server_gates()), model, number)
+    judgement = judge_copy(client, model, number, judge)
+    registry = require_registry(actor=SERVER)
+    ids = submit_reports(registry, judgement, SERVER, Trust.RECOMPUTED)
+    return {"ids": ids, "verdicts": {r.gate: str(r.verdict) for r in judgement.reports}}

@@ -19,9 +19,6 @@ from mlflow_ext.registry.rules import (
     milliseconds,
 )
 
-SHIFT = timedelta(hours=3)
-"""More than any clock is put back in one night."""
-
 
 def judge_approvals(
     policy: Policy, rule: ApprovalRule, request: PromotionRequest, dossier: Dossier
@@ -77,9 +74,8 @@ def find_freeze(window: FreezeWindow, now_ms: int) -> datetime | None:
     """
     now = _moment(now_ms)
     earliest = now - timedelta(milliseconds=milliseconds(window.lasts))
-    # cronsim counts on the wall clock, which may show one hour twice: begin well before it.
-    wall = (earliest - SHIFT).astimezone(ZoneInfo(window.timezone))
-    for local in CronSim(window.starts, wall):
+    # cronsim counts on the wall clock, which may show one hour twice: a start may lie too early.
+    for local in CronSim(window.starts, earliest.astimezone(ZoneInfo(window.timezone))):
         start = local.astimezone(UTC)
         if start > now:
             return None

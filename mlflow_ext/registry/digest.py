@@ -15,22 +15,16 @@ from pathlib import Path
 from stat import S_ISREG
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
-from urllib.parse import urlparse
 
 import yaml
 
+from mlflow_ext.data.model_files import open_store
 from mlflow_ext.errors import FilesChangedError, StoreUnreachableError
 from mlflow_ext.registry.connection import DOCTOR, reaching
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.pyfunc import PyFuncModel
-    from mlflow.store.artifact.artifact_repo import ArtifactRepository
-
-# Of mlflow.server.constants and its routes: importing them would build MLflow's web application.
-SERVES_VARIABLE = "_MLFLOW_SERVER_SERVE_ARTIFACTS"
-DESTINATION_VARIABLE = "_MLFLOW_SERVER_ARTIFACT_DESTINATION"
-ROUTE = "/api/2.0/mlflow-artifacts/artifacts/"
 
 DOWNLOAD_NOTE = "registered_model_meta"
 DOWNLOAD_NOTE_KEYS = {"model_name", "model_version"}
@@ -127,31 +121,11 @@ def _fetch(location: str, tracking_uri: str | None, folder: str, is_copied: bool
     from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
 
     try:
-        store, path = _open(location, tracking_uri)
+        store, path = open_store(location, tracking_uri)
         stays = isinstance(store, LocalArtifactRepository) and not is_copied
         return Path(store.download_artifacts(path, None if stays else folder))  # type: ignore[no-untyped-call]
     except Exception as error:  # every kind of store has a library with errors of its own
         raise _unreadable(location, error) from None
-
-
-def _open(location: str, tracking_uri: str | None) -> tuple[ArtifactRepository, str]:
-    """Return the store that holds *location*, and the path inside it."""
-    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-
-    path = _served_path(location)
-    if path:
-        return get_artifact_repository(os.environ[DESTINATION_VARIABLE]), path
-    return get_artifact_repository(location, tracking_uri=tracking_uri), ""
-
-
-def _served_path(location: str) -> str:
-    """Return the path of *location* below the destination of the server that this process is."""
-    if os.environ.get(SERVES_VARIABLE) != "true" or DESTINATION_VARIABLE not in os.environ:
-        return ""
-    url = urlparse(location)
-    if url.scheme == "mlflow-artifacts":
-        return url.path.strip("/")
-    return url.path.partition(ROUTE)[2] if url.scheme in ("http", "https") else ""
 
 
 def _files(folder: Path) -> Iterator[tuple[str, Path]]:

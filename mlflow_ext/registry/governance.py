@@ -114,8 +114,7 @@ def rule(
         digest: SHA-256 of the version's files, hex; empty when they cannot be read.
     """
     dossier = _gather(moment, policy, standing, request, digest)
-    newest = max(standing.holders(request.to_stage, policy), default=0)
-    if request.action is Action.PROMOTE and dossier.has_been_there and newest > request.version:
+    if request.action is Action.PROMOTE and dossier.has_been_there:
         request = replace(request, action=Action.ROLLBACK)
     return Ruling(
         request=request,
@@ -171,15 +170,14 @@ def server_key_id() -> str:
 def record_move(moment: Moment, ruling: Ruling) -> Transition:
     """Write the transition that was carried out, and that of every version it replaced."""
     transition = _transition(moment, ruling)
-    _append_ruling(moment, ruling, transition)
-    for version in ruling.replaced:
-        _append_archive(moment, ruling, version)
+    archived = [_archive(moment, ruling, version) for version in ruling.replaced]
+    ledger.append_all(moment.session, [_move(moment, ruling, transition), *archived])
     return transition
 
 
 def record_refusal(moment: Moment, ruling: Ruling) -> None:
     """Write that a request was refused, and why."""
-    _append_ruling(moment, ruling, None)
+    ledger.append(moment.session, _move(moment, ruling, None))
 
 
 def describe_refusal(policy: str, decision: Decision) -> str:
@@ -208,15 +206,17 @@ def _gather(
         version=request.version,
     )
     own = [entry for entry in entries if entry.version_created_ms == row.created_ms]
-    before = _newest_move(moment, row, request.to_stage)
     last = _newest_move(moment, row, None)
+    newest = max(standing.holders(request.to_stage, policy), default=0)
+    may_return = request.action is Action.ROLLBACK or newest > row.version
+    before = _newest_move(moment, row, request.to_stage) if may_return else None
     return Dossier(
         stages={v: standing.stage_of(v, policy) for v in sorted(standing.versions)},
         attestations=read_attestations(moment, policy, row, digest, entries),
         votes=tuple(_vote(entry) for entry in own if entry.kind in VOTES),
         authors=tuple(sorted({entry.actor for entry in own if entry.kind in AUTHORS})),
         entered_ms=last.time_ms if last else row.created_ms,
-        has_been_there=before is not None or _has_left(last, request.to_stage),
+        has_been_there=may_return and (bool(before) or _has_left(last, request.to_stage)),
         changed_files=_changes(before, digest),
         now_ms=moment.now_ms,
     )
@@ -281,7 +281,7 @@ def _transition(moment: Moment, ruling: Ruling) -> Transition:
     )
 
 
-def _append_ruling(moment: Moment, ruling: Ruling, transition: Transition | None) -> None:
+def _move(moment: Moment, ruling: Ruling, transition: Transition | None) -> ledger.Draft:
     body: dict[str, Any] = {
         "request": asdict(ruling.request),
         "dossier": asdict(ruling.dossier),
@@ -291,10 +291,10 @@ def _append_ruling(moment: Moment, ruling: Ruling, transition: Transition | None
         "model_digest": ruling.model_digest,
     }
     kind = Kind.TRANSITION if transition else Kind.REFUSAL
-    ledger.append(moment.session, _draft(moment, ruling, kind, ruling.row, body))
+    return _draft(moment, ruling, kind, ruling.row, body)
 
 
-def _append_archive(moment: Moment, ruling: Ruling, version: int) -> None:
+def _archive(moment: Moment, ruling: Ruling, version: int) -> ledger.Draft:
     to_stage = "Archived" if ruling.request.to_stage in STAGES else "None"
     transition = Transition(
         model=moment.model,
@@ -311,7 +311,7 @@ def _append_archive(moment: Moment, ruling: Ruling, version: int) -> None:
     row = ruling.standing.versions[version]
     body = {"transition": asdict(transition)}
     draft = _draft(moment, ruling, Kind.TRANSITION, row, body)
-    ledger.append(moment.session, replace(draft, stage=to_stage))
+    return replace(draft, stage=to_stage)
 
 
 def _draft(

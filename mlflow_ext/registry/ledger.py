@@ -7,10 +7,11 @@ what it tells, so neither is ever there without the other.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
@@ -23,10 +24,14 @@ from mlflow_ext.registry.outbox import enqueue
 from mlflow_ext.registry.tables import heads, ledger
 
 if TYPE_CHECKING:
-    from sqlalchemy import CursorResult
     from sqlalchemy.orm import Session
 
 PAGE = 5_000  # lines read at once: enough to be quick, few enough for memory
+OURS = heads.c.workspace == sa.bindparam("ours")
+HEAD = sa.select(heads).where(OURS)
+LOCK_HEAD = HEAD.with_for_update()
+SET_HEAD = heads.update().where(OURS).values(seq=sa.bindparam("seq"), hash=sa.bindparam("hash"))
+INSERT = ledger.insert().returning(ledger.c.id, sort_by_parameter_order=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,36 +60,28 @@ class Head:
 
 def append(session: Session, draft: Draft) -> Entry:
     """Write a line behind the newest of its workspace, and tell the webhooks that want it."""
-    head = _lock_head(session, draft.workspace)
-    told = json.loads(json.dumps(draft.body))  # as it will be read back: keys are strings
-    body = canonical(told)
-    values: dict[str, Any] = {
-        "workspace": draft.workspace,
-        "seq": head.seq + 1,
-        "kind": str(draft.kind),
-        "model": draft.model,
-        "version": draft.version,
-        "version_created_ms": draft.version_created_ms,
-        "stage": draft.stage,
-        "time_ms": draft.time_ms,
-        "actor": draft.caller.actor[:256],
-        "is_claimed": draft.caller.is_claimed,
-        "client": draft.caller.client[:256],
-    }
-    digest = hash_link(tuple(values.values()), body, head.hash)
-    row = {**values, "body": body, "previous": head.hash, "hash": digest}
-    written = cast("CursorResult[Any]", session.execute(ledger.insert().values(row)))
-    where = heads.c.workspace == draft.workspace
-    session.execute(heads.update().where(where).values(seq=head.seq + 1, hash=digest))
-    number = written.inserted_primary_key[0] if written.inserted_primary_key else 0
-    entry = Entry(**{**row, "id": number, "body": told, "kind": draft.kind})
-    enqueue(session, entry)
-    return entry
+    return append_all(session, [draft])[0]
+
+
+def append_all(session: Session, drafts: Sequence[Draft]) -> list[Entry]:
+    """Write lines of one workspace, in their order, as `append` does."""
+    workspace = drafts[0].workspace
+    head = _lock_head(session, workspace)
+    rows = []
+    for draft in drafts:
+        row = _continue(head, draft)
+        head = Head(workspace=workspace, seq=row["seq"], hash=row["hash"])
+        rows.append(row)
+    numbers = session.execute(INSERT, rows).scalars().all()
+    session.execute(SET_HEAD, {"ours": workspace, "seq": head.seq, "hash": head.hash})
+    entries = [_entry(number, row) for number, row in zip(numbers, rows, strict=True)]
+    enqueue(session, entries)
+    return entries
 
 
 def read_head(session: Session, workspace: str) -> Head:
     """Return the newest line of a chain."""
-    row = session.execute(sa.select(heads).where(heads.c.workspace == workspace)).one_or_none()
+    row = session.execute(HEAD, {"ours": workspace}).one_or_none()
     return Head(workspace=workspace, seq=row.seq if row else 0, hash=row.hash if row else "")
 
 
@@ -101,14 +98,10 @@ def read(
     Raises:
         LedgerError: A line was edited.
     """
-    query = sa.select(ledger).where(ledger.c.workspace == workspace)
-    if model is not None:
-        query = query.where(ledger.c.model == model)
-    if kinds:
-        query = query.where(ledger.c.kind.in_([str(kind) for kind in kinds]))
-    for column, value in equal.items():
-        query = query.where(ledger.c[column] == value)
-    return [intact(entry_of(row)) for row in session.execute(query.order_by(ledger.c.seq))]
+    values = {"workspace": workspace, "model": model, "kind": [str(kind) for kind in kinds]}
+    given = {column: value for column, value in (values | equal).items() if value}
+    rows = session.execute(_query(tuple(given), is_newest=False), given)
+    return [intact(entry_of(row)) for row in rows]
 
 
 def read_newest(
@@ -119,12 +112,8 @@ def read_newest(
     Raises:
         LedgerError: The line was edited.
     """
-    query = sa.select(ledger).where(
-        ledger.c.workspace == workspace, ledger.c.model == model, ledger.c.kind == str(kind)
-    )
-    for column, value in equal.items():
-        query = query.where(ledger.c[column] == value)
-    row = session.execute(query.order_by(ledger.c.seq.desc()).limit(1)).one_or_none()
+    given = {"workspace": workspace, "model": model, "kind": [str(kind)], **equal}
+    row = session.execute(_query(tuple(given), is_newest=True), given).one_or_none()
     return intact(entry_of(row)) if row else None
 
 
@@ -178,18 +167,52 @@ def intact(entry: Entry) -> Entry:
 def entry_of(row: Any) -> Entry:
     """Turn a row of the table into a record."""
     values = dict(row._mapping)
-    return Entry(**{**values, "kind": Kind(values["kind"]), "body": json.loads(values["body"])})
+    return _entry(values.pop("id"), values)
+
+
+def _entry(number: int, row: Mapping[str, Any]) -> Entry:
+    told = {"kind": Kind(row["kind"]), "body": json.loads(row["body"])}
+    return Entry(**{**row, "id": number, **told})
+
+
+@cache
+def _query(columns: tuple[str, ...], *, is_newest: bool) -> sa.Select[Any]:
+    """Build a query once: SQLAlchemy takes longer to put one together than SQLite to answer it."""
+    one_of = {"kind": ledger.c.kind.in_(sa.bindparam("kind", expanding=True))}
+    where = [one_of.get(name, ledger.c[name] == sa.bindparam(name)) for name in columns]
+    query = sa.select(ledger).where(*where)
+    newest_first = query.order_by(ledger.c.seq.desc())
+    return newest_first.limit(1) if is_newest else query.order_by(ledger.c.seq)
+
+
+def _continue(head: Head, draft: Draft) -> dict[str, Any]:
+    """Return the row of a line that comes behind *head*."""
+    body = canonical(json.loads(json.dumps(draft.body)))  # as it will be read: keys are strings
+    content: dict[str, Any] = {
+        "workspace": draft.workspace,
+        "seq": head.seq + 1,
+        "kind": str(draft.kind),
+        "model": draft.model,
+        "version": draft.version,
+        "version_created_ms": draft.version_created_ms,
+        "stage": draft.stage,
+        "time_ms": draft.time_ms,
+        "actor": draft.caller.actor[:256],
+        "is_claimed": draft.caller.is_claimed,
+        "client": draft.caller.client[:256],
+    }
+    digest = hash_link(tuple(content.values()), body, head.hash)
+    return {**content, "body": body, "previous": head.hash, "hash": digest}
 
 
 def _lock_head(session: Session, workspace: str) -> Head:
     """Hold the head of the chain until the end of the transaction, and return it."""
-    query = sa.select(heads).where(heads.c.workspace == workspace).with_for_update()
-    row = session.execute(query).one_or_none()
+    row = session.execute(LOCK_HEAD, {"ours": workspace}).one_or_none()
     if row is None:
         # Somebody else may begin the same chain at this moment.
         with suppress(IntegrityError), session.begin_nested():
             session.execute(heads.insert().values(workspace=workspace, seq=0, hash=""))
-        row = session.execute(query).one()
+        row = session.execute(LOCK_HEAD, {"ours": workspace}).one()
     return Head(workspace=workspace, seq=row.seq, hash=row.hash)
 
 

@@ -5,13 +5,14 @@ MLflow's own store does the moving; its calls join the transaction.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from mlflow_ext.errors import MlflowExtError
 from mlflow_ext.records import Decision, Transition
+from mlflow_ext.registry.aliases import move_aliases
 from mlflow_ext.registry.caller import current_caller
 from mlflow_ext.registry.dossier import Dossier, PromotionRequest
 from mlflow_ext.registry.governance import (
@@ -33,6 +34,7 @@ from mlflow_ext.registry.transaction import (
     joining,
     lock_model,
     now_ms,
+    opened,
     transaction,
 )
 
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
 else:
     Upstream = object
 
+ResultT = TypeVar("ResultT")
 CAN_ARCHIVE = ("Staging", "Production")
 """The stages whose holders MLflow archives when it is asked to."""
 
@@ -61,6 +64,23 @@ class Outcome:
     """MLflow's entity afterwards; None when nothing was done."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Files:
+    """The files of a version as they are now."""
+
+    location: str
+    digest: str
+    """SHA-256, hex; empty when they cannot be read."""
+
+
+class _FilesNeeded(Exception):  # noqa: N818 - no error: a step back
+    """A decision needs the digest of files that have not been read."""
+
+    def __init__(self, location: str) -> None:
+        super().__init__(location)
+        self.location = location
+
+
 class Moves(Upstream):
     """Mixin over a SQLAlchemy registry store of MLflow's."""
 
@@ -70,6 +90,7 @@ class Moves(Upstream):
         opened: OpenSession = vars(self)["ManagedSessionMaker"]  # as MLflow has just set it
         self._open_session = opened
         self.ManagedSessionMaker = joining(self._open_session, self)
+        self._locations: dict[tuple[str, str, int], str] = {}
         watch()
 
     @property
@@ -80,7 +101,7 @@ class Moves(Upstream):
     @contextmanager
     def reading(self, model: str = "") -> Iterator[Moment]:
         """Look at the registry in one transaction that changes nothing."""
-        with self._open_session(read_only=True) as session:
+        with opened(self._open_session, is_read_only=True) as session:
             yield self._moment(session, model)
 
     @contextmanager
@@ -105,32 +126,17 @@ class Moves(Upstream):
             MlflowException: There is no such version.
             LedgerError: A line of the ledger that matters was edited.
         """
-        digest = self.digest_of(request.model, request.version, request.to_stage)
-        with self.holding(request.model) as moment:
-            return self._move(moment, request, digest, is_clearing)
+        return self._with_files(
+            request.model,
+            request.version,
+            lambda moment, files: self._move(moment, request, files, is_clearing),
+        )
 
-    def digest_of(self, model: str, version: int, stage: str | None = None) -> str:
-        """Return the SHA-256 of a version's files, hex; empty when they cannot be read.
-
-        Files are read outside the transaction that decides, which holds a lock.
-
-        Args:
-            model: Name of the registered model.
-            version: Its version.
-            stage: Read nothing unless this stage is governed; None reads in any case.
-        """
-        from mlflow_ext.registry.digest import digest_location
-
+    def digest_of(self, model: str, version: int) -> str:
+        """Return the SHA-256 of a version's files, hex; empty when they cannot be read."""
         with self.reading(model) as moment:
-            if stage is not None and stage not in find_policy(moment)[0].stages:
-                return ""
-            row = read_standing(moment.session, moment.workspace, model, version).versions.get(
-                version
-            )
-        try:
-            return digest_location(row.storage) if row and row.storage else ""
-        except MlflowExtError:
-            return ""
+            row = self.version_row(moment, version)
+        return _read_files(row.storage).digest
 
     def version_row(self, moment: Moment, version: int) -> VersionRow:
         """Return one version of the model as the database holds it.
@@ -153,8 +159,25 @@ class Moves(Upstream):
             alias is not None and policy.stage_of_alias(alias) is not None
         )
 
+    def _with_files(
+        self, model: str, version: int, act: Callable[[Moment, Files], ResultT]
+    ) -> ResultT:
+        """Decide with the digest of a version's files, which are read before the lock is taken.
+
+        Where they lie is remembered from the last time. When it is not known, or was another
+        version's, the transaction ends without a trace and is taken again.
+        """
+        key = (self.workspace, model, version)
+        while True:
+            files = _read_files(self._locations.get(key, ""))
+            with self.holding(model) as moment:
+                try:
+                    return act(moment, files)
+                except _FilesNeeded as needed:
+                    self._locations[key] = needed.location
+
     def _move(
-        self, moment: Moment, request: PromotionRequest, digest: str, is_clearing: bool
+        self, moment: Moment, request: PromotionRequest, files: Files, is_clearing: bool
     ) -> Outcome:
         policy, _ = find_policy(moment)
         model, number = request.model, request.version
@@ -164,7 +187,9 @@ class Moves(Upstream):
         stage = standing.stage_of(number, policy)
         if standing.is_exempt(number) or not policy.stages.keys() & {stage, request.to_stage}:
             return self._move_freely(request, policy.name, is_clearing, stage)
-        ruling = rule(moment, policy, standing, request, digest)
+        if files.location != standing.versions[number].storage:
+            raise _FilesNeeded(standing.versions[number].storage)
+        ruling = rule(moment, policy, standing, request, files.digest)
         ruling = replace(ruling, is_clearing=_is_clearing(ruling, is_clearing))
         outcome = Outcome(policy=policy.name, decision=ruling.decision)
         if request.is_dry_run:
@@ -172,7 +197,7 @@ class Moves(Upstream):
         if not ruling.decision.is_allowed:
             record_refusal(moment, ruling)
             return outcome
-        moved = self._carry_out(ruling)
+        moved = self._carry_out(moment, ruling)
         is_change = ruling.from_stage != request.to_stage
         transition = record_move(moment, ruling) if is_change else None
         return replace(outcome, transition=transition, version=moved)
@@ -189,28 +214,15 @@ class Moves(Upstream):
         )
         return Outcome(policy=policy, decision=decision, version=moved)
 
-    def _carry_out(self, ruling: Ruling) -> ModelVersion:
+    def _carry_out(self, moment: Moment, ruling: Ruling) -> ModelVersion:
         request = ruling.request
-        self._move_aliases(ruling)
+        move_aliases(moment, ruling)
         return super().transition_model_version_stage(
             request.model,
             request.version,
             request.to_stage if request.to_stage in STAGES else "None",
             ruling.is_clearing and request.to_stage in CAN_ARCHIVE,
         )
-
-    def _move_aliases(self, ruling: Ruling) -> None:
-        """Let each alias go with its stage, so that both tell the same."""
-        model, version = ruling.request.model, ruling.request.version
-        leaving = {version, *ruling.replaced}
-        for stage, governed in ruling.policy.stages.items():
-            holder = ruling.standing.aliases.get(governed.alias or "")
-            if governed.alias is None or (stage == ruling.request.to_stage and holder == version):
-                continue
-            if stage == ruling.request.to_stage:
-                super().set_registered_model_alias(model, governed.alias, version)
-            elif holder in leaving:
-                super().delete_registered_model_alias(model, governed.alias)
 
     def _moment(self, session: Session, model: str) -> Moment:
         return Moment(
@@ -220,6 +232,15 @@ class Moves(Upstream):
             caller=current_caller(),
             now_ms=now_ms(),
         )
+
+
+def _read_files(location: str) -> Files:
+    from mlflow_ext.registry.digest import digest_location
+
+    try:
+        return Files(location=location, digest=digest_location(location) if location else "")
+    except MlflowExtError:
+        return Files(location=location, digest="")
 
 
 def _is_clearing(ruling: Ruling, is_asked: bool) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -20,7 +20,7 @@ import sqlalchemy as sa
 
 from mlflow_ext.records import Entry
 from mlflow_ext.registry.tables import deliveries
-from mlflow_ext.registry.webhooks import find_subscribed
+from mlflow_ext.registry.webhooks import ALL, find_subscribed
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -67,23 +67,22 @@ class Taken:
     due_ms: int
 
 
-def enqueue(session: sa.Connection | Session, entry: Entry) -> None:
-    """Write one delivery of *entry* for each webhook that wants it, in the caller's transaction."""
-    subscribed = find_subscribed(session, entry.workspace, entry.kind)
-    if not subscribed:
-        return
-    payload = describe_entry(entry)
-    row = {
-        "workspace": entry.workspace,
-        "event": f"{payload['entity']}.{payload['action']}",
-        "payload": json.dumps(payload),
-        "created_ms": entry.time_ms,
-        "due_ms": entry.time_ms,
-        "attempts": 0,
-        "answer": "",
-    }
-    rows = [{**row, "id": str(uuid.uuid4()), "webhook": webhook} for webhook in subscribed]
-    session.execute(deliveries.insert(), rows)
+def enqueue(session: sa.Connection | Session, entries: Sequence[Entry]) -> None:
+    """Write a delivery of each of *entries* for each webhook that wants it, in one transaction.
+
+    Args:
+        session: The transaction in which the entries are written.
+        entries: Lines of one workspace.
+    """
+    subscribed = find_subscribed(session, entries[0].workspace)
+    rows = [
+        _row(entry, webhook)
+        for entry in entries
+        for webhook, kinds in subscribed.items()
+        if {ALL, str(entry.kind)} & kinds
+    ]
+    if rows:
+        session.execute(deliveries.insert(), rows)
 
 
 def describe_entry(entry: Entry) -> dict[str, Any]:
@@ -142,6 +141,21 @@ def settle_delivered(engine: sa.Engine, taken: Taken, answer: str, now_ms: int) 
 def settle_failed(engine: sa.Engine, taken: Taken, answer: str, due_ms: int | None) -> bool:
     """Record that a delivery failed and is next tried at *due_ms*, never when None; as above."""
     return _swap(engine, taken.id, taken.due_ms, {"due_ms": due_ms, "answer": _cut(answer)})
+
+
+def _row(entry: Entry, webhook: str) -> dict[str, Any]:
+    payload = describe_entry(entry)
+    return {
+        "id": str(uuid.uuid4()),
+        "webhook": webhook,
+        "workspace": entry.workspace,
+        "event": f"{payload['entity']}.{payload['action']}",
+        "payload": json.dumps(payload),
+        "created_ms": entry.time_ms,
+        "due_ms": entry.time_ms,
+        "attempts": 0,
+        "answer": "",
+    }
 
 
 def _swap(engine: sa.Engine, delivery: str, due_ms: int, changes: Mapping[str, Any]) -> bool:

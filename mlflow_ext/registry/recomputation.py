@@ -13,9 +13,12 @@ from mlflow_ext.errors import RegistryStateError
 
 GATES_VARIABLE = "MLFLOW_EXT_GATES"
 """Environment variable: the file of declared gates."""
+SERVER = "mlflow server"
+"""As whom the server judges."""
 JOB = "mlflow_ext_recompute"
+JOB_FUNCTIONS = "_MLFLOW_SUPPORTED_JOB_FUNCTION_LIST"
 JOB_VARIABLES = {
-    "_MLFLOW_SUPPORTED_JOB_FUNCTION_LIST": "mlflow_ext.plugins.jobs.recompute",
+    JOB_FUNCTIONS: "mlflow_ext.plugins.jobs.recompute",
     "_MLFLOW_ALLOWED_JOB_NAME_LIST": JOB,
 }
 """What makes a server know the job; MLflow has no entry point for it. Values may be lists, with
@@ -49,7 +52,7 @@ def start_recomputation(model: str, version: int) -> str:
 
     server_gates()
     try:
-        name = get_job_fn_fullname(JOB)  # type: ignore[no-untyped-call]
+        name = get_job_fn_fullname(JOB)
     except MlflowException:
         found = f"this server was started without the job {JOB}"
         raise RegistryStateError(found, "a server that knows it", START) from None

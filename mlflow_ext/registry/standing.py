@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -81,49 +82,64 @@ class Standing:
 
 def read_standing(session: Session, workspace: str, model: str, *asked: int) -> Standing:
     """Read the model; a version that does not exist, or was deleted, is not among the versions."""
+    ours = {"ours": workspace, "model": model}
+    queries = _queries()
+    aliases = {alias: int(held) for alias, held in session.execute(queries.aliases, ours)}
+    numbers = {"asked": sorted({*asked, *aliases.values()})}
+    rows = session.execute(queries.versions, ours | numbers)
+    versions = {row.version: row for row in map(_version_row, rows)}
+    may_be_prompt = any(row.has_prompt_source for row in versions.values())
+    return Standing(
+        versions=versions,
+        aliases=aliases,
+        is_prompt=may_be_prompt and session.execute(queries.prompt, ours).scalar() is not None,
+    )
+
+
+def _version_row(row: Any) -> VersionRow:
+    number, stage, created, source, storage = row
+    return VersionRow(
+        version=int(number),
+        stage=stage,
+        created_ms=int(created),
+        source=source or "",
+        storage=storage or source or "",
+    )
+
+
+@dataclass(frozen=True)
+class _Queries:
+    aliases: Any
+    versions: Any
+    prompt: Any
+
+
+@cache
+def _queries() -> _Queries:
+    """Build the queries once; MLflow's tables are only imported when they are needed."""
     from mlflow.store.model_registry.dbmodels.models import (
         SqlModelVersion,
         SqlRegisteredModelAlias,
         SqlRegisteredModelTag,
     )
 
-    held: Any = SqlModelVersion  # MLflow's tables are untyped
-    named: Any = SqlRegisteredModelAlias
-    tagged: Any = SqlRegisteredModelTag
-    is_ours = (held.workspace == workspace) & (held.name == model)
-    aliases = sa.select(named.alias, named.version).where(
-        named.workspace == workspace, named.name == model
+    held, named, tagged = (
+        sa.inspect(table).local_table
+        for table in (SqlModelVersion, SqlRegisteredModelAlias, SqlRegisteredModelTag)
     )
-    alias_of = {alias: int(version) for alias, version in session.execute(aliases)}
-    wanted = sa.or_(
-        held.current_stage.not_in(INACTIVE), held.version.in_({*asked, *alias_of.values()})
+    columns = ("version", "current_stage", "creation_time", "source", "storage_location")
+    matters = sa.or_(
+        held.c.current_stage.not_in(INACTIVE),
+        held.c.version.in_(sa.bindparam("asked", expanding=True)),
     )
-    columns = (
-        held.version,
-        held.current_stage,
-        held.creation_time,
-        held.source,
-        held.storage_location,
+    return _Queries(
+        aliases=sa.select(named.c.alias, named.c.version).where(*_ours(named)),
+        versions=sa.select(*(held.c[column] for column in columns)).where(
+            *_ours(held), matters, held.c.current_stage != DELETED
+        ),
+        prompt=sa.select(tagged.c.value).where(*_ours(tagged), tagged.c.key == IS_PROMPT),
     )
-    rows = session.execute(
-        sa.select(*columns).where(is_ours, wanted, held.current_stage != DELETED)
-    )
-    versions = [
-        VersionRow(
-            version=int(number),
-            stage=stage,
-            created_ms=int(created),
-            source=source or "",
-            storage=storage or source or "",
-        )
-        for number, stage, created, source, storage in rows
-    ]
-    tags = sa.select(tagged.value).where(
-        tagged.workspace == workspace, tagged.name == model, tagged.key == IS_PROMPT
-    )
-    may_be_prompt = any(row.has_prompt_source for row in versions)
-    return Standing(
-        versions={row.version: row for row in versions},
-        aliases=alias_of,
-        is_prompt=may_be_prompt and session.execute(tags).scalar() is not None,
-    )
+
+
+def _ours(table: Any) -> tuple[Any, Any]:
+    return table.c.workspace == sa.bindparam("ours"), table.c.name == sa.bindparam("model")

@@ -21,7 +21,7 @@ from mlflow_ext.registry import ledger
 from mlflow_ext.registry.caller import current_caller
 from mlflow_ext.registry.dossier import PromotionRequest
 from mlflow_ext.registry.governance import describe_refusal, find_policy
-from mlflow_ext.registry.moves import CAN_ARCHIVE, Moves, Outcome
+from mlflow_ext.registry.moves import CAN_ARCHIVE, Files, Moves, Outcome
 from mlflow_ext.registry.reserved import (
     PROVENANCE,
     objection_to_model_tag,
@@ -74,17 +74,15 @@ class GatedStore(Moves):
     def set_registered_model_alias(self, name: str, alias: str, version: int | str) -> None:
         """Point an alias at a version; a governed alias takes the version to its stage."""
         number = _number(version)
-        digest = self._digest_for_alias(name, alias, number)
-        with self.holding(name) as moment:
-            policy, _ = find_policy(moment)
-            stage = policy.stage_of_alias(alias)
-            standing = read_standing(moment.session, moment.workspace, name, number)
-            if stage is None or number not in standing.versions or standing.is_exempt(number):
+        with transaction(self._open_session, self) as session:
+            if find_policy(self._moment(session, name))[0].stage_of_alias(alias) is None:
                 super().set_registered_model_alias(name, alias, version)
                 return
-            _check_case(policy, stage, alias)
-            outcome = self._move(moment, self._request(name, number, stage), digest, False)
-        _allowed(outcome)
+        outcome = self._with_files(
+            name, number, lambda moment, files: self._set_alias(moment, files, alias, number)
+        )
+        if outcome:
+            _allowed(outcome)
 
     @told_to_mlflow
     def delete_registered_model_alias(self, name: str, alias: str) -> None:
@@ -110,7 +108,8 @@ class GatedStore(Moves):
         with self.holding(name) as moment:
             policy, standing = self._unless_protected(moment, "deleted", number)
             super().delete_model_version(name, version)
-            if policy.stages and number in standing.versions:
+            is_known = number in standing.versions and not standing.is_exempt(number)
+            if policy.stages and is_known:
                 self._append(moment, Kind.DELETION, {}, standing, number)
 
     @told_to_mlflow
@@ -194,10 +193,16 @@ class GatedStore(Moves):
             model=model, version=version, to_stage=to_stage, actor=actor, reason=""
         )
 
-    def _digest_for_alias(self, model: str, alias: str, version: int) -> str:
-        with self.reading(model) as moment:
-            stage = find_policy(moment)[0].stage_of_alias(alias)
-        return self.digest_of(model, version) if stage else ""
+    def _set_alias(self, moment: Moment, files: Files, alias: str, version: int) -> Outcome | None:
+        """Set a free alias as MLflow does; None. A governed one takes its version to a stage."""
+        policy, _ = find_policy(moment)
+        stage = policy.stage_of_alias(alias)
+        standing = read_standing(moment.session, moment.workspace, moment.model, version)
+        if stage is None or version not in standing.versions or standing.is_exempt(version):
+            super().set_registered_model_alias(moment.model, alias, version)
+            return None
+        _check_case(policy, stage, alias)
+        return self._move(moment, self._request(moment.model, version, stage), files, False)
 
     def _unless_protected(
         self, moment: Moment, what: str, version: int | None = None, policy: Policy | None = None

@@ -2,34 +2,74 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from mlflow_ext.data.model_files import local_copy
 from mlflow_ext.errors import FilesChangedError, RegistryStateError
 from mlflow_ext.process import current_actor
 from mlflow_ext.records import GateReport, Trust
+from mlflow_ext.registry.digest import digest_files
 from mlflow_ext.registry.environment import environment_digest
 from mlflow_ext.registry.remote import Registry
 from mlflow_ext.registry.signing import load_key, seal
+from mlflow_ext.registry.snapshot import read_snapshot
 from mlflow_ext.registry.statement import Binding, make_statement
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
 
 @dataclass(frozen=True, kw_only=True)
 class Judgement:
-    """What the gates in this process said about one version."""
+    """What gates said about one version."""
 
     model: str
     version: int
     digest: str
     """Of the very files that were judged, as `mlflow_ext.registry.digest.digest_files`."""
     reports: tuple[GateReport, ...]
-    actor: str = field(default_factory=current_actor)
-    """Who judged."""
 
 
-def submit_reports(registry: Registry, judgement: Judgement) -> tuple[int, ...]:
-    """Sign the reports of a judgement with the key of whoever runs this, and submit them.
+def judge_copy(
+    client: MlflowClient,
+    model: str,
+    version: int,
+    judge: Callable[[Path], tuple[GateReport, ...]],
+) -> Judgement:
+    """Have a copy of the version's files judged, which nobody can swap between digest and verdict.
+
+    Args:
+        client: The registry.
+        model: Name of the registered model.
+        version: Its version.
+        judge: From the local folder to the reports.
+
+    Raises:
+        ModelNotFoundError: There is no such version.
+        StoreUnreachableError: The registry does not answer, or the files cannot be read.
+    """
+    read_snapshot(client, model).version(version)
+    with local_copy(client, model, version) as files:
+        digest = digest_files(files)
+        return Judgement(model=model, version=version, digest=digest, reports=judge(files))
+
+
+def submit_reports(
+    registry: Registry,
+    judgement: Judgement,
+    actor: str | None = None,
+    trust: Trust = Trust.ATTESTED,
+) -> tuple[int, ...]:
+    """Sign the reports of a judgement with the key of this process, and submit them.
+
+    Args:
+        registry: Where the version is registered.
+        judgement: Its reports, and what they are about.
+        actor: Who judged; None: the user of this process.
+        trust: What the signature stands for; *recomputed* counts under the registry's own key only.
 
     Returns:
         The number of each one's line in the ledger, in the order of the reports.
@@ -44,7 +84,17 @@ def submit_reports(registry: Registry, judgement: Judgement) -> tuple[int, ...]:
     model, version = judgement.model, judgement.version
     bound = registry.ask("version", model=model, version=version)
     _check_files(judgement, bound)
-    envelopes = list(_sign(judgement, bound))
+    binding = Binding(
+        workspace=bound["workspace"],
+        model=model,
+        version=version,
+        version_created_ms=bound["created_ms"],
+        model_digest=judgement.digest,
+        environment_digest=environment_digest(),
+        actor=actor or current_actor(),
+        trust=trust,
+    )
+    envelopes = list(_sign(judgement.reports, binding))
     answer = registry.ask("evidence/add", model=model, version=version, envelopes=envelopes)
     return tuple(answer["ids"])
 
@@ -61,17 +111,7 @@ def _check_files(judgement: Judgement, bound: dict[str, Any]) -> None:
         raise FilesChangedError(uri, judgement.digest, theirs)
 
 
-def _sign(judgement: Judgement, bound: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _sign(reports: tuple[GateReport, ...], binding: Binding) -> Iterator[dict[str, Any]]:
     key = load_key()
-    binding = Binding(
-        workspace=bound["workspace"],
-        model=judgement.model,
-        version=judgement.version,
-        version_created_ms=bound["created_ms"],
-        model_digest=judgement.digest,
-        environment_digest=environment_digest(),
-        actor=judgement.actor,
-        trust=Trust.ATTESTED,
-    )
-    for report in judgement.reports:
+    for report in reports:
         yield seal(key, make_statement(report, binding))

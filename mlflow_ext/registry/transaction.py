@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
@@ -59,35 +60,48 @@ def joining(open_session: OpenSession, store: object) -> OpenSession:
 
 
 @contextmanager
-def transaction(open_session: OpenSession, store: object) -> Iterator[Session]:
-    """Open the transaction that calls of *store* made inside the block join."""
+def opened(open_session: OpenSession, is_read_only: bool) -> Iterator[Session]:
+    """Open a session that lets our errors out as they are; MLflow's makes internal ones of them."""
     failure = None
-    with open_session(read_only=False) as session:
-        session.info[STORE] = store
-        token = _outer.set(session)
+    with open_session(read_only=is_read_only) as session:
         try:
             yield session
         except MlflowExtError as error:
             session.rollback()
-            failure = error  # MLflow's session would turn it into an internal error of its own
-        finally:
-            _outer.reset(token)
+            failure = error
     if failure:
         raise failure
 
 
+@contextmanager
+def transaction(open_session: OpenSession, store: object) -> Iterator[Session]:
+    """Open the transaction that calls of *store* made inside the block join."""
+    with opened(open_session, is_read_only=False) as session:
+        session.info[STORE] = store
+        token = _outer.set(session)
+        try:
+            yield session
+        finally:
+            _outer.reset(token)
+
+
 def lock_model(session: Session, workspace: str, *names: str) -> None:
     """Hold registered models until the end of the transaction; one at a time decides about each."""
+    # SQLite has no row locks: its first write of a transaction locks the database.
+    is_sqlite = session.get_bind().dialect.name == "sqlite"
+    session.execute(_lock(is_sqlite), {"ours": workspace, "models": sorted(names)})
+
+
+@cache
+def _lock(is_sqlite: bool) -> Any:
     from mlflow.store.model_registry.dbmodels.models import SqlRegisteredModel
 
-    table = sa.inspect(SqlRegisteredModel).local_table
-    where = (table.c.workspace == workspace) & table.c.name.in_(sorted(names))
-    if session.get_bind().dialect.name == "sqlite":
-        # SQLite has no row locks: its first write of a transaction locks the database.
-        session.execute(table.update().where(where).values(name=table.c.name))
-    else:
-        ordered = sa.select(table.c.name).where(where).order_by(table.c.name)
-        session.execute(ordered.with_for_update())
+    table: Any = sa.inspect(SqlRegisteredModel).local_table
+    is_ours = table.c.workspace == sa.bindparam("ours")
+    where = is_ours & table.c.name.in_(sa.bindparam("models", expanding=True))
+    if is_sqlite:
+        return table.update().where(where).values(name=table.c.name)
+    return sa.select(table.c.name).where(where).order_by(table.c.name).with_for_update()
 
 
 def now_ms() -> int:

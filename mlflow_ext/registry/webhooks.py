@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 ALL = "*"
 KEY = "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY"
+SUBSCRIBED = sa.select(webhooks.c.id, webhooks.c.events).where(
+    webhooks.c.workspace == sa.bindparam("ours")
+)
 NEW_KEY = (
     "python -c 'from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())'"
 )
@@ -104,11 +107,10 @@ def delete_webhook(session: sa.Connection | Session, workspace: str, webhook: st
     session.execute(webhooks.delete().where(webhooks.c.id == webhook))
 
 
-def find_subscribed(session: sa.Connection | Session, workspace: str, kind: Kind) -> list[str]:
-    """Return the ids of the webhooks that want lines of one kind: one small query."""
-    query = sa.select(webhooks.c.id, webhooks.c.events).where(webhooks.c.workspace == workspace)
-    found = session.execute(query)
-    return [row.id for row in found if {ALL, str(kind)} & set(row.events.split(","))]
+def find_subscribed(session: sa.Connection | Session, workspace: str) -> dict[str, frozenset[str]]:
+    """Return the kinds of lines that each webhook of a workspace wants: one small query."""
+    found = session.execute(SUBSCRIBED, {"ours": workspace})
+    return {row.id: frozenset(row.events.split(",")) for row in found}
 
 
 def find_target(session: sa.Connection | Session, webhook: str) -> Target | None:

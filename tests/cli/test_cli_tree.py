@@ -36,6 +36,8 @@ def test_the_file_tree_is_the_command_tree():
         ("promote",),
         ("rollback",),
         ("status",),
+        ("evidence", "import"),
+        ("policy", "set"),
     } <= COMMANDS.keys()
 
 
@@ -44,14 +46,16 @@ def test_a_new_command_is_one_new_file(tmp_path, monkeypatch):
     package.mkdir()
     (package / "__init__.py").write_text("")
     (package / "_private.py").write_text("")
+    (package / "import_.py").write_text("import click\n@click.command()\ndef command(): ...\n")
     (package / "say_hello.py").write_text(
         "import click\n@click.command()\ndef command(): click.echo('hello')\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
     __import__("tree")
     group = TreeGroup("tree")
-    assert group.list_commands(click.Context(group)) == ["say-hello"]
+    assert group.list_commands(click.Context(group)) == ["import", "say-hello"]
     assert group.get_command(click.Context(group), "say-hello").name == "command"
+    assert group.get_command(click.Context(group), "import") is not None
     assert group.get_command(click.Context(group), "say-goodbye") is None
 
 
@@ -127,7 +131,10 @@ def test_an_unexpected_error_keeps_its_traceback_and_does_not_read_as_no(capsys)
         (["stauts"], "No such command 'stauts'"),
         (["status"], "Missing argument 'MODEL'"),
         (["promote", "delay", "0", "--to", "Staging", "--reason", "x"], "0 is not in the range"),
-        (["promote", "delay", "1", "--to", "Live", "--reason", "x"], "'Live' is not one of"),
+        (["promote", "delay", "1", "--reason", "x"], "Missing option '--to'"),
+        (["replay"], "say which: a MODEL, or --all"),
+        (["replay", "delay", "--all"], "say which: a MODEL, or --all"),
+        (["audit", "export", "--format", "json"], "'json' is not 'jsonl'"),
         (["promote", "delay", "1", "--to", "Staging"], "Missing option '--reason'"),
         (["status", "delay", "--format", "xml"], "'xml' is not one of"),
     ],
@@ -166,6 +173,25 @@ def test_a_table_aligns_values_and_rows():
         "  10       data=passed  -",
         "  2        -            a b",
     ]
+
+
+def test_a_group_inside_a_group_is_shown_under_dotted_names():
+    rule = {"gates": [{"gate": "data", "trust": "attested"}], "alias": "champion", "freeze": []}
+    document = {"policy": {"name": "two persons", "stages": {"Production": rule}, "groups": {}}}
+    assert table(document).splitlines() == [
+        "policy",
+        "  name                             two persons",
+        "  stages.Production.gates.0.gate   data",
+        "  stages.Production.gates.0.trust  attested",
+        "  stages.Production.alias          champion",
+        "  stages.Production.freeze         -",
+        "  groups                           -",
+    ]
+
+
+def test_what_is_not_made_to_be_read_is_only_in_the_json(capsys):
+    assert answer(lambda: emit({"id": 1, "envelope": "AAAA"}, only_json=["envelope"])) == 0
+    assert capsys.readouterr().out == "id  1\n"
 
 
 def test_json_is_written_as_it_is(capsys):

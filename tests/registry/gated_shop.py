@@ -4,6 +4,7 @@ import sqlite3
 from dataclasses import replace
 
 import mlflow
+import pytest
 import sqlalchemy as sa
 from registry_shop import make_report
 
@@ -14,6 +15,10 @@ from mlflow_ext.registry.standing import read_standing
 from mlflow_ext.registry.statement import Binding, make_statement
 
 MODEL = "delay"
+on_each_database = pytest.mark.parametrize(
+    "mlflow_database", ["sqlite", "postgresql"], indirect=True
+)
+"""Lets a test that takes the fixture `gated` run once for each kind of database."""
 ALIAS_ONLY = """\
 name: alias only
 stages:

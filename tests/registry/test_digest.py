@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mlflow_ext.data import model_files
 from mlflow_ext.errors import FilesChangedError, RegistryStateError, StoreUnreachableError
 from mlflow_ext.registry import digest
 from mlflow_ext.registry.digest import (
@@ -176,15 +177,15 @@ def test_a_location_that_does_not_answer_is_told(location, tracking):
 
 def be_server(monkeypatch, destination):
     """Set what `mlflow server` sets for the processes that answer requests."""
-    monkeypatch.setenv(digest.SERVES_VARIABLE, "true")
-    monkeypatch.setenv(digest.DESTINATION_VARIABLE, str(destination))
+    monkeypatch.setenv(model_files.SERVES_VARIABLE, "true")
+    monkeypatch.setenv(model_files.DESTINATION_VARIABLE, str(destination))
 
 
 def test_the_settings_of_a_server_are_called_what_mlflow_calls_them():
     from mlflow.server import constants
 
-    assert constants.SERVE_ARTIFACTS_ENV_VAR == digest.SERVES_VARIABLE
-    assert constants.ARTIFACTS_DESTINATION_ENV_VAR == digest.DESTINATION_VARIABLE
+    assert constants.SERVE_ARTIFACTS_ENV_VAR == model_files.SERVES_VARIABLE
+    assert constants.ARTIFACTS_DESTINATION_ENV_VAR == model_files.DESTINATION_VARIABLE
 
 
 @pytest.mark.parametrize(

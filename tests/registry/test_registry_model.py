@@ -17,6 +17,7 @@ from sklearn.preprocessing import FunctionTransformer
 
 from mlflow_ext.errors import RegistryStateError
 from mlflow_ext.project import load_project
+from mlflow_ext.records import to_json
 from mlflow_ext.registry.card import ModelCard, load_policy
 from mlflow_ext.registry.model import as_doubles, log_model, register_model
 
@@ -152,7 +153,12 @@ class Forgetful(LogisticRegression):
 
 
 @pytest.mark.parametrize(
-    ("text", "what"), [(None, "is missing"), ('{"model": "delay"}', "is not a policy")]
+    ("text", "what"),
+    [
+        (None, "is missing"),
+        ('{"model": "delay"}', "is not a policy"),
+        (to_json(PROJECT.promotion), "is the policy of 'flight-delay'"),
+    ],
 )
 def test_a_model_without_a_readable_policy_is_an_error_that_names_the_fix(shop, text, what):
     shop.add_model(1)

@@ -82,7 +82,7 @@ MISTAKES = {
     "no base64": (KEY, "a" + KEY[1:-1] + "!", "32 bytes"),
     "no date": ("2027-01-01", "next year", "an ISO date"),
     "empty": (WRITTEN, "", "keys and values"),
-    "a list": (WRITTEN, "[]", "dictionary"),
+    "a list": (WRITTEN, "[]", "an object"),
 }
 
 
@@ -143,7 +143,7 @@ def test_a_mistake_is_told_with_its_line(tmp_path, old, new, line):
         ({"stages": {}}, "missing key 'name'"),
         ({"name": "p", "stages": {"uat": {}}}, "'stages.uat'"),
         ({"name": "p", "stages": {"x": {"alias": "a"}, "y": {"alias": "A"}}}, "share one alias"),
-        (None, "dictionary"),
+        (None, "an object"),
     ],
 )
 def test_values_that_are_no_policy_are_told_without_a_line(values, words):

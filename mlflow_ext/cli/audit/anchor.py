@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import IO, Any
+from typing import IO
 
 import click
 
 from mlflow_ext.cli._files import output_option, write_document
-from mlflow_ext.cli._options import ask_gated
+from mlflow_ext.cli._options import Ask, ask_gated
 
 
 @click.command()
 @output_option
 @ask_gated
-def command(ask: Callable[..., dict[str, Any]], *, output: IO[str]) -> None:
+def command(ask: Ask, *, output: IO[str]) -> None:
     """Write the number and the hash of the ledger's newest line (JSON).
 
     Keep the file elsewhere: in git, or as an artifact of a run on another server.

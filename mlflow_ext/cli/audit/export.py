@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from typing import IO, Any
+from typing import IO
 
 import click
 
 from mlflow_ext.cli._files import output_option
-from mlflow_ext.cli._options import ask_gated, option
+from mlflow_ext.cli._options import Ask, ask_gated, option
 
 PAGE = 1_000
 
@@ -33,11 +32,10 @@ PAGE = 1_000
 )
 @output_option
 @ask_gated
-def command(ask: Callable[..., dict[str, Any]], *, after: int, output: IO[str]) -> None:
+def command(ask: Ask, *, after: int, output: IO[str]) -> None:
     """Write the lines of the ledger as they are, oldest first."""
     following: int | None = after
     while following is not None:
         page = ask("audit/export", after=following, limit=PAGE)
-        for entry in page["entries"]:
-            output.write(json.dumps(entry, ensure_ascii=False) + "\n")
+        output.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in page["entries"])
         following = page["next"]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
 from mlflow_ext.cli._files import input_type, read_document
-from mlflow_ext.cli._options import ask_gated, format_option, option
+from mlflow_ext.cli._options import Ask, ask_gated, format_option, option
 from mlflow_ext.cli._output import emit
 
 
@@ -22,7 +21,7 @@ from mlflow_ext.cli._output import emit
 )
 @format_option
 @ask_gated
-def command(ask: Callable[..., dict[str, Any]], *, anchor: Path | None) -> None:
+def command(ask: Ask, *, anchor: Path | None) -> None:
     """Find every line of the ledger that was edited, removed or put elsewhere.
 
     A ledger that was rewritten as a whole holds together; only an anchor shows it. A problem ends
@@ -41,15 +40,15 @@ def _read_anchor(file: Path) -> dict[str, Any]:
     return anchor
 
 
-def _compare(ask: Callable[..., dict[str, Any]], anchor: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the problem with the line that was anchored; the anchor of an empty ledger has none."""
+def _compare(ask: Ask, anchor: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the problem with the anchored line; the anchor of an empty ledger names none."""
     seq = anchor["seq"]
     if seq < 1:
         return []
-    lines = ask("audit/export", after=seq - 1, limit=1)["entries"]
-    line = lines[0] if lines else {"id": None}
-    if all(line.get(key) == anchor[key] for key in ("workspace", "seq", "hash")):
+    page = ask("audit/export", after=seq - 1, limit=1)["entries"]
+    line = next((line for line in page if line["seq"] == seq), None)
+    if line and all(line[key] == anchor[key] for key in ("workspace", "hash")):
         return []
-    found = f"has hash {line['hash']}" if line.get("seq") == seq else "is gone"
+    found = f"has hash {line['hash']}" if line else "is gone"
     was = f"it had {anchor['hash']} in workspace '{anchor['workspace']}' when it was anchored"
-    return [{"seq": seq, "id": line["id"], "problem": f"the line {found}; {was}"}]
+    return [{"seq": seq, "id": line and line["id"], "problem": f"the line {found}; {was}"}]

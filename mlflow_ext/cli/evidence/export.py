@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import IO, Any
+from typing import IO
 
 import click
 
 from mlflow_ext.cli._files import output_option, write_document
-from mlflow_ext.cli._options import ask_gated, model_argument, version_argument
+from mlflow_ext.cli._options import Ask, ask_gated, model_argument, version_argument
 
 
 @click.command()
@@ -16,9 +15,7 @@ from mlflow_ext.cli._options import ask_gated, model_argument, version_argument
 @version_argument
 @output_option
 @ask_gated
-def command(
-    ask: Callable[..., dict[str, Any]], *, model: str, version: int, output: IO[str]
-) -> None:
+def command(ask: Ask, *, model: str, version: int, output: IO[str]) -> None:
     """Write the evidence about a version as a bundle (JSON) for another server.
 
     It holds the policy, the signed statements, their lines of the ledger and the digest of the

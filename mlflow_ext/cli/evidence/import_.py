@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import click
 
 from mlflow_ext.cli._files import input_type, read_document
-from mlflow_ext.cli._options import ask_gated, format_option, model_argument, version_argument
+from mlflow_ext.cli._options import Ask, ask_gated, format_option, model_argument, version_argument
 from mlflow_ext.cli._output import emit
 
 
@@ -19,7 +17,7 @@ from mlflow_ext.cli._output import emit
 @click.argument("file", type=input_type)
 @format_option
 @ask_gated
-def command(ask: Callable[..., dict[str, Any]], *, model: str, version: int, file: Path) -> None:
+def command(ask: Ask, *, model: str, version: int, file: Path) -> None:
     """Import the bundle FILE as evidence about a version.
 
     The server verifies everything anew: the signatures, and that the files of the version are those

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import click
 
-from mlflow_ext.cli._options import ask_gated, format_option, model_argument, version_argument
+from mlflow_ext.cli._options import Ask, ask_gated, format_option, model_argument, version_argument
 from mlflow_ext.cli._output import emit
 
 
@@ -16,7 +13,7 @@ from mlflow_ext.cli._output import emit
 @version_argument
 @format_option
 @ask_gated
-def command(ask: Callable[..., dict[str, Any]], *, model: str, version: int) -> None:
+def command(ask: Ask, *, model: str, version: int) -> None:
     """List the evidence about a version.
 
     Each piece with its verdict, who stands behind it, and why it does not count if it does not.

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import click
 
-from mlflow_ext.cli._options import ask_gated, format_option, reason_option
+from mlflow_ext.cli._options import Ask, ask_gated, format_option, reason_option
 from mlflow_ext.cli._output import emit
 
 
@@ -16,7 +13,7 @@ from mlflow_ext.cli._output import emit
 @reason_option
 @format_option
 @ask_gated
-def command(ask: Callable[..., dict[str, Any]], *, line: int, reason: str) -> None:
+def command(ask: Ask, *, line: int, reason: str) -> None:
     """Withdraw one piece of evidence; from now on it does not count.
 
     ID is its number in 'evidence list'. The ledger keeps it, and who withdrew it and why.

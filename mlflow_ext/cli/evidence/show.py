@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import click
 
-from mlflow_ext.cli._options import ask_gated, format_option
+from mlflow_ext.cli._options import Ask, ask_gated, format_option
 from mlflow_ext.cli._output import emit
 
 
@@ -15,7 +12,7 @@ from mlflow_ext.cli._output import emit
 @click.argument("line", metavar="ID", type=click.IntRange(min=1))
 @format_option
 @ask_gated
-def command(ask: Callable[..., dict[str, Any]], *, line: int) -> None:
+def command(ask: Ask, *, line: int) -> None:
     """Show one piece of evidence: every check with its observed value and threshold.
 
     ID is its number in 'evidence list'. The JSON form holds the line of the ledger and the signed

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import click
 
 from mlflow_ext.cli._files import input_type
-from mlflow_ext.cli._options import ask_gated, format_option, model_argument, reason_option
+from mlflow_ext.cli._options import Ask, ask_gated, format_option, model_argument, reason_option
 from mlflow_ext.cli._output import emit
 
 
@@ -19,7 +17,7 @@ from mlflow_ext.cli._output import emit
 @reason_option
 @format_option
 @ask_gated
-def command(ask: Callable[..., dict[str, Any]], *, model: str, file: Path, reason: str) -> None:
+def command(ask: Ask, *, model: str, file: Path, reason: str) -> None:
     """Let the policy in FILE (YAML) govern MODEL.
 
     The ledger keeps the policy, who set it and why.

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import click
 
-from mlflow_ext.cli._options import ask_gated, format_option, model_argument
+from mlflow_ext.cli._options import Ask, ask_gated, format_option, model_argument
 from mlflow_ext.cli._output import emit
 
 
@@ -15,6 +12,6 @@ from mlflow_ext.cli._output import emit
 @model_argument
 @format_option
 @ask_gated
-def command(ask: Callable[..., dict[str, Any]], *, model: str) -> None:
+def command(ask: Ask, *, model: str) -> None:
     """Show the policy that governs MODEL, who set it and when."""
     emit(ask("policy/show", model=model))

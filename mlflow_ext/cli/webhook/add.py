@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import click
 
-from mlflow_ext.cli._options import ask_gated, format_option, option
+from mlflow_ext.cli._options import Ask, ask_gated, format_option, option
 from mlflow_ext.cli._output import emit
 
 
@@ -25,9 +22,7 @@ from mlflow_ext.cli._output import emit
 @option("--secret", help="What requests are signed with, as MLflow signs; better in the variable.")
 @format_option
 @ask_gated
-def command(
-    ask: Callable[..., dict[str, Any]], *, url: str, events: tuple[str, ...], secret: str | None
-) -> None:
+def command(ask: Ask, *, url: str, events: tuple[str, ...], secret: str | None) -> None:
     """Send each new line of the ledger to URL.
 
     Missed requests are repeated, across restarts of the server as well.

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import click
 
-from mlflow_ext.cli._options import ask_gated, format_option
+from mlflow_ext.cli._options import Ask, ask_gated, format_option
 from mlflow_ext.cli._output import emit
 
 
@@ -15,7 +12,7 @@ from mlflow_ext.cli._output import emit
 @click.argument("webhook", metavar="ID")
 @format_option
 @ask_gated
-def command(ask: Callable[..., dict[str, Any]], *, webhook: str) -> None:
+def command(ask: Ask, *, webhook: str) -> None:
     """Stop telling an address; what still waits for it is given up.
 
     ID is as in 'webhook list'.

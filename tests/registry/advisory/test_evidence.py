@@ -4,8 +4,13 @@ import pytest
 from registry_shop import make_report
 
 from mlflow_ext.errors import ModelNotFoundError
-from mlflow_ext.records import Verdict, to_json
-from mlflow_ext.registry.advisory.evidence import attach_reports, load_evidence, load_reports
+from mlflow_ext.records import Trust, Verdict, to_json
+from mlflow_ext.registry.advisory.evidence import (
+    attach_reports,
+    attest_reports,
+    load_evidence,
+    load_reports,
+)
 from mlflow_ext.registry.snapshot import read_snapshot
 
 
@@ -88,3 +93,18 @@ def test_a_version_that_does_not_exist_is_an_error(shop):
     shop.add_model(1)
     with pytest.raises(ModelNotFoundError, match="version 9 of model 'delay'"):
         load_reports(shop.client, "delay", 9)
+
+
+def test_reports_are_claims_and_count_only_for_what_they_are_about():
+    reports = [make_report("data", "models:/delay/1"), make_report("metrics", "models:/delay/2")]
+    data, metrics = attest_reports(reports, "models:/delay/1")
+    assert (data.gate, data.verdict, data.problem) == ("data", "passed", "")
+    assert metrics.problem == "it is about models:/delay/2"
+    assert {data.trust, metrics.trust} == {Trust.CLAIMED}
+
+
+def test_what_a_gate_says_of_itself_goes_with_its_claim():
+    report = make_report("data", "models:/delay/1", Verdict.FAILED, created_ms=5)
+    (claim,) = attest_reports([report], "models:/delay/1")
+    assert (claim.created_ms, claim.config_digest) == (5, report.config_digest)
+    assert claim.reasons == report.reasons != ()

@@ -4,10 +4,10 @@ import warnings
 
 import mlflow
 import pytest
-from registry_shop import make_promotion
+from registry_shop import make_promotion, make_report
 
-from mlflow_ext.errors import ModelNotFoundError, RegistryStateError
-from mlflow_ext.records import Action, Verdict
+from mlflow_ext.errors import ModelNotFoundError, RegistryStateError, UnknownNameError
+from mlflow_ext.records import Action, Verdict, to_json
 from mlflow_ext.registry.advisory.history import read_history
 from mlflow_ext.registry.advisory.promote import PromotionRequest, promote
 from mlflow_ext.registry.advisory.rollback import rollback
@@ -155,6 +155,22 @@ def test_a_version_that_does_not_exist_is_an_error(shop):
     shop.add_model(1)
     with pytest.raises(ModelNotFoundError, match=r"version 7 .*\n.*one of 1"):
         move(shop.client, 7, "Staging")
+
+
+def test_a_stage_without_a_rule_cannot_be_judged(shop):
+    shop.add_model(1)
+    with pytest.raises(UnknownNameError, match="write 'Production' instead of 'production'"):
+        move(shop.client, 1, "production")
+
+
+def test_a_report_about_another_version_is_named_but_does_not_count(shop):
+    shop.add_model(2)
+    run = shop.judge(1)
+    report = make_report("metrics", "models:/delay/2")
+    shop.client.log_text(run, to_json(report), "gates/metrics.json")
+    (unmet,) = move(shop.client, 1, "Staging").decision.unmet
+    assert unmet.found == "passed, but it does not count: it is about models:/delay/2"
+    assert unmet.fix == "mlflow run . -e gate --env-manager local"
 
 
 def test_only_the_deprecation_of_stages_is_silenced(shop):

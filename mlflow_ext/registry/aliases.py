@@ -1,0 +1,44 @@
+"""Letting each alias go with its stage, so that both tell the same story."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from mlflow_ext.registry.transaction import Moment
+
+if TYPE_CHECKING:
+    from mlflow_ext.registry.governance import Ruling
+
+
+def move_aliases(moment: Moment, ruling: Ruling) -> None:
+    """Point the stage's alias at the version, and take those of the stages that are left away."""
+    asked, held = ruling.request, ruling.standing.aliases
+    leaving = {asked.version, *ruling.replaced}
+    for stage, governed in ruling.policy.stages.items():
+        alias = governed.alias
+        if alias is None or (stage == asked.to_stage and held.get(alias) == asked.version):
+            continue
+        ours = {"ours": moment.workspace, "model": moment.model, "named": alias}
+        if stage == asked.to_stage:
+            statement = _statements()["update" if alias in held else "insert"]
+            moment.session.execute(statement, {**ours, "held": asked.version})
+        elif held.get(alias) in leaving:
+            moment.session.execute(_statements()["delete"], ours)
+
+
+@cache
+def _statements() -> dict[str, Any]:
+    """Build the statements once; MLflow's own way takes an object and three of them."""
+    from mlflow.store.model_registry.dbmodels.models import SqlRegisteredModelAlias
+
+    table: Any = sa.inspect(SqlRegisteredModelAlias).local_table
+    ours, model, named, held = map(sa.bindparam, ("ours", "model", "named", "held"))
+    where = (table.c.workspace == ours) & (table.c.name == model) & (table.c.alias == named)
+    return {
+        "update": table.update().where(where).values(version=held),
+        "insert": table.insert().values(workspace=ours, name=model, alias=named, version=held),
+        "delete": table.delete().where(where),
+    }
