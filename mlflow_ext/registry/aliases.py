@@ -35,7 +35,10 @@ def _statements() -> dict[str, Any]:
     from mlflow.store.model_registry.dbmodels.models import SqlRegisteredModelAlias
 
     table: Any = sa.inspect(SqlRegisteredModelAlias).local_table
-    ours, model, named, held = map(sa.bindparam, ("ours", "model", "named", "held"))
+    ours: Any = sa.bindparam("ours")
+    model: Any = sa.bindparam("model")
+    named: Any = sa.bindparam("named")
+    held: Any = sa.bindparam("held")
     where = (table.c.workspace == ours) & (table.c.name == model) & (table.c.alias == named)
     return {
         "update": table.update().where(where).values(version=held),

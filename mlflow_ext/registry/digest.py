@@ -10,7 +10,7 @@ import os
 import time
 import weakref
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from stat import S_ISREG
 from tempfile import TemporaryDirectory
@@ -68,8 +68,15 @@ def digest_location(location: str, tracking_uri: str | None = None) -> str:
     Raises:
         StoreUnreachableError: The store does not answer, or holds no files there.
     """
-    with TemporaryDirectory() as temporary:
-        return digest_files(_fetch(location, tracking_uri, temporary, is_copied=False))
+    from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
+
+    with ExitStack() as stack:
+        with _reading(location):
+            store, path = open_store(location, tracking_uri)
+            is_local = isinstance(store, LocalArtifactRepository)
+            folder = None if is_local else stack.enter_context(TemporaryDirectory())
+            files = Path(store.download_artifacts(path, folder))  # type: ignore[no-untyped-call]
+        return digest_files(files)
 
 
 def digest_version(client: MlflowClient, model: str, version: int) -> str:
@@ -106,7 +113,9 @@ def load_verified(client: MlflowClient, model_uri: str, expected: str) -> PyFunc
         location = client.get_model_version_download_uri(*version)
     with ExitStack() as stack:
         copy = stack.enter_context(TemporaryDirectory())
-        folder = _fetch(location, client.tracking_uri, copy)
+        with _reading(location):
+            store, path = open_store(location, client.tracking_uri)
+            folder = Path(store.download_artifacts(path, copy))  # type: ignore[no-untyped-call]
         actual = digest_files(folder)
         if actual != expected:
             raise FilesChangedError(model_uri, expected, actual)
@@ -116,14 +125,10 @@ def load_verified(client: MlflowClient, model_uri: str, expected: str) -> PyFunc
     return model
 
 
-def _fetch(location: str, tracking_uri: str | None, folder: str, is_copied: bool = True) -> Path:
-    """Bring the files at *location* into *folder*; uncopied, local ones stay where they are."""
-    from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
-
+@contextmanager
+def _reading(location: str) -> Iterator[None]:
     try:
-        store, path = open_store(location, tracking_uri)
-        stays = isinstance(store, LocalArtifactRepository) and not is_copied
-        return Path(store.download_artifacts(path, None if stays else folder))  # type: ignore[no-untyped-call]
+        yield
     except Exception as error:  # every kind of store has a library with errors of its own
         raise _unreadable(location, error) from None
 

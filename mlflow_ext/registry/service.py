@@ -19,10 +19,7 @@ from mlflow_ext.registry.operations import (
     webhooks,
 )
 from mlflow_ext.registry.operations._operation import Document, Operation
-from mlflow_ext.registry.operations.evidence import record_recomputed
 from mlflow_ext.registry.store import GatedStore
-
-__all__ = ["OPERATIONS", "find_operation", "perform", "record_recomputed"]
 
 OPERATIONS: Mapping[str, Operation] = {
     **state.OPERATIONS,

@@ -142,7 +142,7 @@ class GatedStore(Moves):
     ) -> RegisteredModel:
         """Create a registered model whose tags leave the registry's own alone."""
         for tag in tags or ():
-            _obey(objection_to_model_tag(tag.key, has_models=False), name)
+            self._obey(objection_to_model_tag(tag.key, has_models=False), name)
         return super().create_registered_model(name, tags, description, deployment_job_id)
 
     @told_to_mlflow
@@ -152,7 +152,7 @@ class GatedStore(Moves):
         """Create a version, and record who registered it."""
         tags = kwargs["tags"] if "tags" in kwargs else (args[1:2] or [None])[0]
         for tag in tags or ():
-            _obey(objection_to_version_tag(tag.key, is_there=False), name)
+            self._obey(objection_to_version_tag(tag.key, is_there=False), name)
         with transaction(self._open_session, self) as session:
             created = super().create_model_version(name, source, *args, **kwargs)
             moment = self._moment(session, name)
@@ -165,27 +165,39 @@ class GatedStore(Moves):
     @told_to_mlflow
     def set_registered_model_tag(self, name: str, tag: Any) -> None:
         """Write a tag that is not the registry's own."""
-        _obey(objection_to_model_tag(tag.key, self._has_models(name, tag.key)), name)
+        self._obey(objection_to_model_tag(tag.key, self._has_models(name, tag.key)), name)
         super().set_registered_model_tag(name, tag)
 
     @told_to_mlflow
     def delete_registered_model_tag(self, name: str, key: str) -> None:
         """Delete a tag that is not the registry's own."""
-        _obey(objection_to_model_tag(key, has_models=False), name)
+        self._obey(objection_to_model_tag(key, has_models=False), name)
         super().delete_registered_model_tag(name, key)
 
     @told_to_mlflow
     def set_model_version_tag(self, name: str, version: int | str, tag: Any) -> None:
         """Write a tag that is not the registry's own, and provenance once."""
         is_there = self._has_tag(name, _number(version), tag.key)
-        _obey(objection_to_version_tag(tag.key, is_there), name)
+        self._obey(objection_to_version_tag(tag.key, is_there), name)
         super().set_model_version_tag(name, version, tag)
 
     @told_to_mlflow
     def delete_model_version_tag(self, name: str, version: int | str, key: str) -> None:
         """Delete a tag that is not the registry's own."""
-        _obey(objection_to_version_tag(key, is_there=True), name)
+        self._obey(objection_to_version_tag(key, is_there=True), name)
         super().delete_model_version_tag(name, version, key)
+
+    def _obey(self, objection: str | None, model: str) -> None:
+        if objection is None:
+            return
+        with self.reading(model) as moment:
+            if not find_policy(moment)[0].stages:
+                return
+        raise RefusedError(
+            f"model '{model}': {objection}",
+            "a tag of another name; evidence goes into the ledger",
+            f"mlflow-ext gate {model} VERSION",
+        )
 
     def _request(self, model: str, version: int, to_stage: str) -> PromotionRequest:
         actor = current_caller().actor
@@ -297,13 +309,4 @@ def _check_case(policy: Policy, stage: str, alias: str) -> None:
     if alias != named:
         raise RefusedError(
             f"alias '{alias}'", f"'{named}', the alias of stage {stage}", f"write '{named}'"
-        )
-
-
-def _obey(objection: str | None, model: str) -> None:
-    if objection:
-        raise RefusedError(
-            f"model '{model}': {objection}",
-            "a tag of another name; evidence goes into the ledger",
-            f"mlflow-ext gate {model} VERSION",
         )

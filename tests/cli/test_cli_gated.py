@@ -143,7 +143,7 @@ QUESTIONS = [
 ]
 
 
-@pytest.mark.parametrize(("words", "asked", "payload"), QUESTIONS, ids=lambda v: " ".join(v))
+@pytest.mark.parametrize(("words", "asked", "payload"), QUESTIONS, ids=" ".join)
 def test_a_question_is_passed_on_and_its_answer_shown(words, asked, payload, protocol, ask):
     method, operation = asked
     document = {"found": [{"id": 1}]}
@@ -366,3 +366,27 @@ print(codes, {heavy!r} & set(sys.modules), file=sys.stderr)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stderr.strip() == "[0, 0, 0, 0] set()"
     assert len(protocol.asked) == 4
+
+
+def test_a_laptop_asks_its_own_database_without_a_server(tracking, tmp_path, monkeypatch, capsys):
+    tracking.create_registered_model("delay")
+    tracking.create_model_version("delay", "s3://bucket/model")
+    monkeypatch.setenv("MLFLOW_REGISTRY_URI", f"gated+sqlite:///{tmp_path}/mlflow.db")
+    monkeypatch.setenv("MLFLOW_EXT_KEY", str(tmp_path / "key.pem"))
+
+    def ask(*words):
+        code = run([*words, "--actor", "ann", "--format", "json"])
+        return code, json.loads(capsys.readouterr().out)
+
+    code, document = ask("promote", "delay", "1", "--to", "production", *WHY)
+    assert (code, document["to_stage"], document["transition"]) == (1, "Production", None)
+    code, document = ask("promote", "delay", "1", "--to", "staging", *WHY)
+    assert (code, document["transition"]["actor"]) == (0, "ann")
+    assert ask("approve", "delay", "1", "--to", "Production", *WHY)[1]["kind"] == "approval"
+    assert run(["history", "delay", "--format", "json"]) == 0
+    steps = json.loads(capsys.readouterr().out)["transitions"]
+    assert [step["action"] for step in steps] == ["refuse", "promote"]
+    assert run(["audit", "anchor", "--output", "anchor.json"]) == 0
+    code, document = ask("audit", "verify", "--anchor", "anchor.json")
+    assert (code, document["rows"], document["problems"]) == (0, 3, [])
+    assert ask("replay", "--all") == (0, {"replayed": 2, "different": []})

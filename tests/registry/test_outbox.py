@@ -84,7 +84,7 @@ def subscribe(engine, receiver, workspace="default", **wanted):
 
 def happen(engine, **changes):
     with engine.begin() as connection:
-        enqueue(connection, dataclasses.replace(LINE, **changes))
+        enqueue(connection, [dataclasses.replace(LINE, **changes)])
 
 
 def told(engine, webhook=None):
@@ -122,7 +122,7 @@ def test_a_line_is_queued_once_for_each_webhook_that_wants_it(engine, receiver):
 def test_what_is_rolled_back_is_never_told(engine, receiver, courier):
     subscribe(engine, receiver)
     with engine.connect() as connection:
-        enqueue(connection, LINE)
+        enqueue(connection, [LINE])
         connection.rollback()
     assert courier.deliver_due() == 0
     assert receiver.requests == []

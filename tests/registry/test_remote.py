@@ -23,11 +23,13 @@ from mlflow_ext.errors import RefusedError, RegistryStateError, StoreUnreachable
 from mlflow_ext.registry import remote
 from mlflow_ext.registry.connection import registry_address
 from mlflow_ext.registry.remote import (
+    READS,
     LocalRegistry,
     RemoteRegistry,
     find_registry,
     require_registry,
 )
+from mlflow_ext.registry.service import OPERATIONS
 
 VARIABLES = (
     "MLFLOW_TRACKING_USERNAME",
@@ -84,6 +86,10 @@ def test_any_other_operation_is_a_post_with_its_payload_as_json(protocol, regist
     assert (request.method, request.path) == ("POST", f"{API}whatif")
     assert request.body == {"policy": {"name": "später"}}
     assert request.headers["Content-Type"] == "application/json"
+
+
+def test_what_changes_nothing_is_a_get_for_client_and_registry_alike():
+    assert {name for name, each in OPERATIONS.items() if not each.is_write} == READS
 
 
 def test_it_says_who_asks_and_with_what(protocol):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -10,9 +9,8 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from mlflow_ext.errors import RefusedError, UnknownNameError
-from mlflow_ext.records import Attestation, Entry, GateReport, Kind, Trust
+from mlflow_ext.records import Attestation, Entry, Kind
 from mlflow_ext.registry import ledger
-from mlflow_ext.registry.caller import Caller, acting_as
 from mlflow_ext.registry.governance import (
     ABOUT_A_VERSION,
     expect,
@@ -29,9 +27,9 @@ from mlflow_ext.registry.operations._operation import (
     Right,
     Text,
 )
-from mlflow_ext.registry.signing import load_key, open_envelope, seal, signer_of
+from mlflow_ext.registry.signing import open_envelope, signer_of
 from mlflow_ext.registry.standing import VersionRow
-from mlflow_ext.registry.statement import Binding, attest, make_statement
+from mlflow_ext.registry.statement import attest
 from mlflow_ext.registry.store import GatedStore
 from mlflow_ext.registry.transaction import Moment
 
@@ -89,38 +87,6 @@ def add(store: GatedStore, asked: Submission) -> Document:
         for _, attestation in judged:
             check_counts(asked, attestation)
         return {"ids": [append_evidence(moment, row, *each).id for each in judged]}
-
-
-def record_recomputed(
-    store: GatedStore, model: str, version: int, reports: Sequence[GateReport], caller: Caller
-) -> Document:
-    """Sign what this server's own gates said about a version, and write it into the ledger.
-
-    Args:
-        store: The registry.
-        model: Name of the registered model.
-        version: Its version.
-        reports: What the gates said.
-        caller: Who had them run.
-
-    Raises:
-        RefusedError: The version's files cannot be read.
-    """
-    about = AboutVersion(model=model, version=version)
-    found = describe_version(store, about)
-    binding = Binding(
-        workspace=found["workspace"],
-        model=model,
-        version=version,
-        version_created_ms=found["created_ms"],
-        model_digest=found["digest"],
-        actor=caller.actor,
-        trust=Trust.RECOMPUTED,
-    )
-    key = load_key()
-    envelopes = tuple(seal(key, make_statement(report, binding)) for report in reports)
-    with acting_as(caller):
-        return add(store, Submission(model=model, version=version, envelopes=envelopes))
 
 
 def list_evidence(store: GatedStore, asked: AboutVersion) -> Document:
