@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from urllib.parse import unquote
 
 from mlflow_ext.process import current_actor
 
@@ -60,4 +61,5 @@ def _of_request() -> Caller | None:
     )
     if checked:
         return Caller(actor=str(checked), is_claimed=False, client=client)
-    return Caller(actor=headers.get(ACTOR_HEADER) or UNKNOWN, client=client)
+    claimed = unquote(headers.get(ACTOR_HEADER, ""))  # headers hold no letters beyond ASCII
+    return Caller(actor=claimed or UNKNOWN, client=client)

@@ -90,6 +90,11 @@ def find_policy(moment: Moment) -> tuple[Policy, Entry | None]:
     return default_policy(os.environ.get(DEFAULT_POLICY, EVIDENCE.name)), None
 
 
+def known_policies() -> tuple[Policy, ...]:
+    """Return the policies that can have governed without a line in the ledger."""
+    return (default_policy(os.environ.get(DEFAULT_POLICY, EVIDENCE.name)), *BUILT_IN.values())
+
+
 @cache
 def default_policy(named: str) -> Policy:
     """Return a built-in policy by its name, or read it from a YAML file.

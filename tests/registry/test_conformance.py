@@ -136,6 +136,10 @@ class TwoRegistries(RuleBasedStateMachine):
     def rename(self, model, to):
         self.both("rename_registered_model", model, to)
 
+    @rule(model=models, version=versions, to=models)
+    def copy(self, model, version, to):
+        self.both("copy_model_version", f"models:/{model}/{version}", to)
+
     @rule(model=models, stages=st.one_of(st.none(), st.lists(stages, max_size=2)))
     def ask_for_the_latest(self, model, stages):
         self.both("get_latest_versions", model, stages)

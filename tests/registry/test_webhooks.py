@@ -102,8 +102,8 @@ def test_a_line_concerns_those_who_asked_for_its_kind_in_its_workspace(connectio
     everything = create_webhook(connection, "default", wanted(receiver))
     some = create_webhook(connection, "default", wanted(receiver, events=("transition",)))
     create_webhook(connection, "other", wanted(receiver))
-    wanted = find_subscribed(connection, "default")
-    assert wanted == {everything.id: {"*"}, some.id: {"transition"}}
+    kinds = find_subscribed(connection, "default")
+    assert kinds == {everything.id: {"*"}, some.id: {"transition"}}
 
 
 def test_a_webhook_is_deleted_from_its_own_workspace_only(connection, receiver):

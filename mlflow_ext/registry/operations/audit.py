@@ -10,6 +10,7 @@ from pydantic.dataclasses import dataclass
 
 from mlflow_ext.records import Action, Entry, Kind, Transition
 from mlflow_ext.registry import ledger
+from mlflow_ext.registry.governance import known_policies
 from mlflow_ext.registry.operations._operation import (
     STRICT,
     AboutModel,
@@ -83,7 +84,7 @@ def head(store: GatedStore, _: Nothing) -> Document:
 
 def replay(store: GatedStore, asked: PerhapsModel) -> Document:
     """Take every past decision again, from the ledger alone."""
-    return asdict(replay_entries(_decisive(store, asked)))
+    return asdict(replay_entries(_decisive(store, asked), known_policies()))
 
 
 def whatif(store: GatedStore, asked: Imagined) -> Document:
