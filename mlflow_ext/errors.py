@@ -217,3 +217,18 @@ class RequestError(MlflowExtError):
             "the fields that the operation takes",
             "mlflow-ext --help",
         )
+
+
+class ServerOptionError(MlflowExtError):
+    """A server cannot be started as it was asked for."""
+
+
+class UngatedError(MlflowExtError):
+    """A server that can enforce policies was started on a plain registry."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the registry of this server is plain MLflow, which enforces nothing",
+            "a registry address that begins with 'gated+'",
+            "start it by: mlflow-ext server --backend-store-uri URI",
+        )

@@ -41,7 +41,7 @@ def evaluate(
 
 
 def predict(model_uri: str, name: str, part: Part, problem: Problem) -> Predictions:
-    """Score one part with the model at *model_uri*, as a server of that model would."""
+    """Score one part with the model at *model_uri* (or in that folder), as a server would."""
     model = mlflow.sklearn.load_model(model_uri)
     probability = model.predict_proba(part.X)[:, 1]
     return Predictions(name, part.y.to_numpy(), probability, problem.decision_threshold)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 import mlflow
 
@@ -17,11 +18,17 @@ from mlflow_ext.lineage.steps import active_run
 from mlflow_ext.project import ChampionGate, Kpi
 from mlflow_ext.records import GateReport, measure
 from mlflow_ext.registry.advisory.evidence import attach_reports
+from mlflow_ext.registry.mode import find_mode
 from mlflow_ext.registry.snapshot import read_snapshot
+from mlflow_ext.registry.submit import Judgement, judge_copy
 from pipelines.evaluate import predict
 from pipelines.features import Prepared
 from pipelines.register import Registered
 from pipelines.split import Parts, Problem, cut
+from pipelines.tune import HOME
+
+HOLDOUT = HOME / "holdout.parquet"
+"""The rows that judged last, for `mlflow-ext gate`, which gates.yaml sends there."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,15 +36,19 @@ class Gated:
     """What every gate says about the version."""
 
     reports: tuple[GateReport, ...]
+    evidence: tuple[int, ...]
+    """Their lines in the ledger, where the registry keeps one."""
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """One line per gate and check: the verdict and what it rests on."""
-        return tuple(
+        """One line per gate and check: the verdict and what it rests on; then what was signed."""
+        checks = (
             f"{report.gate} {report.verdict}: {check.name}: {measure(check)}"
             for report in self.reports
             for check in report.checks
         )
+        signed = (f"signed as evidence {', '.join(map(str, self.evidence))}",)
+        return (*checks, *(signed if self.evidence else ()))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,8 +60,20 @@ class Criteria:
 
 
 def gate(problem: Problem, criteria: Criteria, features: Prepared, register: Registered) -> Gated:
-    """Judge data, KPIs and champion, and attach the reports to the version."""
+    """Judge data, KPIs and champion on a copy of the version, and leave the reports with it."""
+    client = mlflow.MlflowClient()
+    judge = partial(_judge, problem, criteria, features, register)
+    judgement = judge_copy(client, register.model, register.version, judge)
+    _attach(client, judgement)
+    return Gated(reports=judgement.reports, evidence=find_mode(client).submit(judgement))
+
+
+def _judge(
+    problem: Problem, criteria: Criteria, features: Prepared, register: Registered, files: Path
+) -> tuple[GateReport, ...]:
     parts = cut(features.table, problem)
+    HOLDOUT.parent.mkdir(parents=True, exist_ok=True)
+    parts.holdout.frame.to_parquet(HOLDOUT)
     subject = GateSubject(
         model=register.model,
         version=register.version,
@@ -58,14 +81,12 @@ def gate(problem: Problem, criteria: Criteria, features: Prepared, register: Reg
         rows=len(parts.holdout.y),
         created_ms=now_ms(),
     )
-    challenger = predict(register.source, "holdout", parts.holdout, problem)
-    reports = (
+    challenger = predict(str(files), "holdout", parts.holdout, problem)
+    return (
         _judge_data(features, register),
         judge_metrics(criteria.kpis, evaluate(challenger).metrics, subject),
         judge_champion(criteria.champion, challenger, _opponent(register, parts, problem), subject),
     )
-    _store(register, reports)
-    return Gated(reports=reports)
 
 
 def _judge_data(features: Prepared, registered: Registered) -> GateReport:
@@ -100,8 +121,8 @@ def _months_seen(run_id: str | None, problem: Problem) -> tuple[str, ...]:
     return tuple(month for month in holdout if month in known.train + known.validation)
 
 
-def _store(registered: Registered, reports: Sequence[GateReport]) -> None:
+def _attach(client: mlflow.MlflowClient, judgement: Judgement) -> None:
     """Leave the reports with this run, and their verdicts on the run and on the version."""
-    run_id = active_run().info.run_id
-    attach_reports(mlflow.MlflowClient(), registered.model, registered.version, run_id, reports)
+    run_id, reports = active_run().info.run_id, judgement.reports
+    attach_reports(client, judgement.model, judgement.version, run_id, reports)
     mlflow.set_tags({f"gate.{report.gate}": str(report.verdict) for report in reports})

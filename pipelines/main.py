@@ -36,7 +36,7 @@ from pipelines.gate import Criteria, gate
 from pipelines.ingest import ingest
 from pipelines.preflight import check_project
 from pipelines.promote import promote
-from pipelines.register import register, version_exists
+from pipelines.register import is_registered, register
 from pipelines.split import Problem
 from pipelines.summary import describe_outcome, describe_run, headline, summarize
 from pipelines.train import train
@@ -52,7 +52,7 @@ STEPS = (
     Step(function=tune),
     Step(function=train),
     Step(function=evaluate),
-    Step(function=register, still_holds=version_exists),
+    Step(function=register, still_holds=is_registered),
     Step(function=gate, is_reusable=False),
     Step(function=promote, is_reusable=False),
 )

@@ -8,9 +8,9 @@ import mlflow
 
 from mlflow_ext.process import current_actor
 from mlflow_ext.project import Promotion, Stage
-from mlflow_ext.registry.advisory.promote import PromotionRequest
-from mlflow_ext.registry.advisory.promote import promote as promote_version
-from mlflow_ext.registry.snapshot import read_snapshot
+from mlflow_ext.registry.dossier import PromotionRequest
+from mlflow_ext.registry.mode import Mode, find_mode
+from mlflow_ext.registry.snapshot import Snapshot, read_snapshot
 from pipelines.gate import Gated
 from pipelines.register import Registered
 
@@ -29,8 +29,9 @@ class Promoted:
 def promote(promotion: Promotion, register: Registered, gate: Gated) -> Promoted:
     """Go up through the stages of the policy; the first one that refuses is the last one tried."""
     client = mlflow.MlflowClient()
+    mode, snapshot = find_mode(client), read_snapshot(client, register.model)
     refusals: tuple[str, ...] = ()
-    for stage in _stages_ahead(client, promotion, register):
+    for stage in _stages_ahead(snapshot, promotion, register):
         request = PromotionRequest(
             model=register.model,
             version=register.version,
@@ -38,20 +39,31 @@ def promote(promotion: Promotion, register: Registered, gate: Gated) -> Promoted
             actor=current_actor(),
             reason=_reason(gate),
         )
-        decision = promote_version(client, promotion, request).decision
-        refusals = tuple(f"{stage}: {need.name}: {need.found}" for need in decision.unmet)
+        refusals = _object_to_return(snapshot, request) or _ask(mode, promotion, request)
         if refusals:
             break
     return _where_it_is(client, register, refusals)
 
 
-def _stages_ahead(
-    client: mlflow.MlflowClient, promotion: Promotion, register: Registered
-) -> list[Stage]:
+def _stages_ahead(snapshot: Snapshot, promotion: Promotion, register: Registered) -> list[Stage]:
     """List the stages still to be reached, lowest first."""
-    stage = read_snapshot(client, register.model).stages[register.version]
+    stage = snapshot.stages[register.version]
     reached = UPWARDS.index(stage) + 1 if stage in UPWARDS else 0
     return [name for name in UPWARDS[reached:] if name in promotion.stages]
+
+
+def _object_to_return(snapshot: Snapshot, request: PromotionRequest) -> tuple[str, ...]:
+    """Leave it to a person to put an older version back: a registry takes that for a rollback."""
+    newest = max(snapshot.in_stage(request.to_stage), default=0)
+    if newest <= request.version:
+        return ()
+    back = f"to go back to an older one: mlflow-ext rollback {request.model} --reason '...'"
+    return (f"{request.to_stage}: version {newest} is newer; {back}",)
+
+
+def _ask(mode: Mode, promotion: Promotion, request: PromotionRequest) -> tuple[str, ...]:
+    decision = mode.promote(promotion, request)
+    return tuple(f"{request.to_stage}: {need.name}: {need.found}" for need in decision.unmet)
 
 
 def _reason(gate: Gated) -> str:

@@ -33,7 +33,7 @@ def open_store(location: str, tracking_uri: str | None) -> tuple[ArtifactReposit
     """
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
-    path = _served_path(location)
+    path = served_path(location)
     if path:
         return get_artifact_repository(os.environ[DESTINATION_VARIABLE]), path
     return get_artifact_repository(location, tracking_uri=tracking_uri), ""
@@ -67,7 +67,7 @@ def _download(client: MlflowClient, model: str, version: int, folder: str) -> Pa
     return copy
 
 
-def _served_path(location: str) -> str:
+def served_path(location: str) -> str:
     """Return the path of *location* below the destination of the server that this process is."""
     if os.environ.get(SERVES_VARIABLE) != "true" or DESTINATION_VARIABLE not in os.environ:
         return ""

@@ -23,10 +23,15 @@ def move_aliases(moment: Moment, ruling: Ruling) -> None:
             continue
         ours = {"ours": moment.workspace, "model": moment.model, "named": alias}
         if stage == asked.to_stage:
-            statement = _statements()["update" if alias in held else "insert"]
-            moment.session.execute(statement, {**ours, "held": asked.version})
+            _point(moment, {**ours, "held": asked.version})
         elif held.get(alias) in leaving:
             moment.session.execute(_statements()["delete"], ours)
+
+
+def _point(moment: Moment, values: dict[str, Any]) -> None:
+    updated: Any = moment.session.execute(_statements()["update"], values)
+    if updated.rowcount == 0:
+        moment.session.execute(_statements()["insert"], values)
 
 
 @cache

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from mlflow_ext.process import current_actor
 
@@ -32,6 +32,17 @@ class Caller:
 
 
 _acting: ContextVar[Caller | None] = ContextVar("mlflow_ext_caller", default=None)
+
+
+def claim(actor: str) -> dict[str, str]:
+    """Return the header by which a client says for whom it acts.
+
+    Headers are Latin-1: whatever else is in a name travels percent-encoded.
+
+    >>> claim("zoë@lab")
+    {'X-Mlflow-Ext-Actor': 'zo%C3%AB@lab'}
+    """
+    return {ACTOR_HEADER: quote(actor, safe=" !#$&'()*+,/:;=?@[]~")}
 
 
 @contextmanager

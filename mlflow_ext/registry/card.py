@@ -45,6 +45,8 @@ class ModelCard:
 def describe_model(client: MlflowClient, card: ModelCard) -> None:
     """Create the registered model if needed and write the project into its description and tags.
 
+    The policy is not among them: see `mlflow_ext.registry.mode`.
+
     Raises:
         RegistryStateError: A text is too long for the registry.
         StoreUnreachableError: The registry does not answer.
@@ -61,6 +63,20 @@ def describe_model(client: MlflowClient, card: ModelCard) -> None:
         client.update_registered_model(name, _fitting("description", _description(project)))
         for key, value in _model_tags(card).items():
             client.set_registered_model_tag(name, key, _fitting(key, value))
+
+
+def write_policy(client: MlflowClient, promotion: Promotion) -> None:
+    """Write the promotion policy on its registered model, as `load_policy` reads it.
+
+    Raises:
+        RegistryStateError: It is too long for the registry, or there is no such model.
+        StoreUnreachableError: The registry does not answer.
+    """
+    from pydantic import TypeAdapter
+
+    text = TypeAdapter(Promotion).dump_json(promotion).decode()
+    with reaching(client):
+        client.set_registered_model_tag(promotion.model, tags.POLICY, _fitting(tags.POLICY, text))
 
 
 def load_policy(client: MlflowClient, model: str) -> Promotion:
@@ -88,14 +104,11 @@ def load_policy(client: MlflowClient, model: str) -> Promotion:
 
 
 def _model_tags(card: ModelCard) -> dict[str, str]:
-    from pydantic import TypeAdapter
-
     project = card.project
     return {
         tags.GOAL: project.goal,
         tags.OWNER: project.owner,
         tags.PROJECT_DIGEST: card.project_digest,
-        tags.POLICY: TypeAdapter(Promotion).dump_json(project.promotion).decode(),
         **{f"{tags.KPI}{kpi.metric}": _threshold(kpi) for kpi in project.kpis},
     }
 

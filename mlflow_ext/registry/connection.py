@@ -14,7 +14,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlflow_ext.errors import RegistryStateError, StoreUnreachableError
+from mlflow_ext.errors import (
+    MlflowExtError,
+    RefusedError,
+    RegistryStateError,
+    StoreUnreachableError,
+)
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -24,6 +29,7 @@ IMPATIENT = {
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
 }
+DENIED = "PERMISSION_DENIED"
 NO_ANSWER = {
     "INTERNAL_ERROR",  # what MLflow raises when the connection fails
     "TEMPORARILY_UNAVAILABLE",
@@ -31,8 +37,14 @@ NO_ANSWER = {
     "IO_ERROR",
     "UNAUTHENTICATED",
     "CUSTOMER_UNAUTHORIZED",
-    "PERMISSION_DENIED",
+    DENIED,
 }
+OWN_ERROR = re.compile(
+    r"(?P<found>.+)\n  expected: (?P<expected>.+)\n  fix:      (?P<fix>.+)", re.DOTALL
+)
+"""How an `MlflowExtError` reads that a gated registry has raised."""
+MENDED_BY = re.compile(r"To mend it: (.+)")
+"""How a gated registry ends each line about what is unmet."""
 GATED = "gated+"
 """What the address of a database starts with when its registry enforces the policy."""
 ACCEPTABLE = "a request that the registry accepts ({})"
@@ -91,7 +103,8 @@ def reaching(client: MlflowClient) -> Iterator[None]:
 
     Raises:
         StoreUnreachableError: The registry or its artifact store does not answer or lets nobody in.
-        RegistryStateError: It answers, and refuses the request.
+        RefusedError: It is gated, and does not let this happen; with all that it said.
+        RegistryStateError: It answers, and does not accept the request.
     """
     with reaching_address(getattr(client, "_registry_uri", None) or client.tracking_uri):
         yield
@@ -103,7 +116,8 @@ def reaching_address(uri: str) -> Iterator[None]:
 
     Raises:
         StoreUnreachableError: It does not answer or lets nobody in.
-        RegistryStateError: It answers, and refuses the request.
+        RefusedError: It is gated, and does not let this happen; with all that it said.
+        RegistryStateError: It answers, and does not accept the request.
     """
     from mlflow.exceptions import MlflowException
 
@@ -165,13 +179,25 @@ def probe_database(uri: str) -> None:
         ) from None
 
 
-def _translate(error: Exception, uri: str) -> StoreUnreachableError | RegistryStateError:
+def _translate(error: Exception, uri: str) -> MlflowExtError:
     code = getattr(error, "error_code", "IO_ERROR")
+    refusal = _read_refusal(error) if code == DENIED else None
+    if refusal:
+        return refusal
     if code in NO_ANSWER:
         return StoreUnreachableError("MLflow store", hide_password(uri), cause_of(error), DOCTOR)
     return RegistryStateError(
         f"{hide_password(uri)}: {cause_of(error)}", ACCEPTABLE.format(code), DOCTOR
     )
+
+
+def _read_refusal(error: Exception) -> RefusedError | None:
+    """Recognize what a gated registry has said through MLflow; None: somebody else denies."""
+    text = str(error).removeprefix(f"{DENIED}: ")  # MLflow's client adds it
+    if parts := OWN_ERROR.fullmatch(text):
+        return RefusedError(parts["found"], parts["expected"], parts["fix"])
+    fixes = MENDED_BY.findall(text)
+    return RefusedError(text, "every rule of the policy met", fixes[0]) if fixes else None
 
 
 def cause_of(error: Exception) -> str:

@@ -40,9 +40,6 @@ if TYPE_CHECKING:
 
 DEFAULT_POLICY = "MLFLOW_EXT_DEFAULT_POLICY"
 """Environment variable: a built-in policy or a YAML file, for models without one of their own."""
-VOTES = (Kind.APPROVAL, Kind.REJECTION)
-AUTHORS = (Kind.REGISTRATION, Kind.REQUEST, Kind.EVIDENCE)
-ABOUT_A_VERSION = (*VOTES, *AUTHORS, Kind.REVOCATION)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,9 +82,14 @@ class Ruling:
 def find_policy(moment: Moment) -> tuple[Policy, Entry | None]:
     """Return the policy that governs the model, and the line that set it; None: the default."""
     entry = ledger.read_newest(moment.session, moment.workspace, moment.model, Kind.POLICY)
+    return policy_in(entry), entry
+
+
+def policy_in(entry: Entry | None) -> Policy:
+    """Return the policy that a line of the ledger sets; without one, the default of the server."""
     if entry is not None:
-        return _parsed(canonical(entry.body["policy"])), entry
-    return default_policy(os.environ.get(DEFAULT_POLICY, EVIDENCE.name)), None
+        return _parsed(canonical(entry.body["policy"]))
+    return default_policy(os.environ.get(DEFAULT_POLICY, EVIDENCE.name))
 
 
 def known_policies() -> tuple[Policy, ...]:
@@ -106,19 +108,20 @@ def default_policy(named: str) -> Policy:
 
 
 def rule(
-    moment: Moment, policy: Policy, standing: Standing, request: PromotionRequest, digest: str
+    moment: Moment, case: ledger.Case, standing: Standing, request: PromotionRequest, digest: str
 ) -> Ruling:
     """Decide about *request* from what the ledger holds at this moment.
 
     Args:
         moment: The transaction.
-        policy: What governs the model.
+        case: The lines that matter.
         standing: How the model stands.
         request: What is asked for. A promotion to an older version than the one that holds the
             stage, which has held it before, is a rollback.
         digest: SHA-256 of the version's files, hex; empty when they cannot be read.
     """
-    dossier = _gather(moment, policy, standing, request, digest)
+    policy = policy_in(case.policy)
+    dossier = _gather(moment, case, standing, request, digest)
     if request.action is Action.PROMOTE and dossier.has_been_there:
         request = replace(request, action=Action.ROLLBACK)
     return Ruling(
@@ -200,26 +203,19 @@ def _parsed(text: str) -> Policy:
 
 
 def _gather(
-    moment: Moment, policy: Policy, standing: Standing, request: PromotionRequest, digest: str
+    moment: Moment, case: ledger.Case, standing: Standing, request: PromotionRequest, digest: str
 ) -> Dossier:
-    row = standing.versions[request.version]
-    entries = ledger.read(
-        moment.session,
-        moment.workspace,
-        moment.model,
-        kinds=ABOUT_A_VERSION,
-        version=request.version,
-    )
-    own = [entry for entry in entries if entry.version_created_ms == row.created_ms]
-    last = _newest_move(moment, row, None)
+    policy, row = policy_in(case.policy), standing.versions[request.version]
+    own = [entry for entry in case.about if _is_about(entry, row)]
+    last = case.last_move if case.last_move and _is_about(case.last_move, row) else None
     newest = max(standing.holders(request.to_stage, policy), default=0)
     may_return = request.action is Action.ROLLBACK or newest > row.version
-    before = _newest_move(moment, row, request.to_stage) if may_return else None
+    before = _find_move_to(moment, row, request.to_stage) if may_return else None
     return Dossier(
         stages={v: standing.stage_of(v, policy) for v in sorted(standing.versions)},
-        attestations=read_attestations(moment, policy, row, digest, entries),
-        votes=tuple(_vote(entry) for entry in own if entry.kind in VOTES),
-        authors=tuple(sorted({entry.actor for entry in own if entry.kind in AUTHORS})),
+        attestations=read_attestations(moment, policy, row, digest, case.about),
+        votes=tuple(_vote(entry) for entry in own if entry.kind in ledger.VOTES),
+        authors=tuple(sorted({entry.actor for entry in own if entry.kind in ledger.AUTHORS})),
         entered_ms=last.time_ms if last else row.created_ms,
         has_been_there=may_return and (bool(before) or _has_left(last, request.to_stage)),
         changed_files=_changes(before, digest),
@@ -227,12 +223,15 @@ def _gather(
     )
 
 
-def _newest_move(moment: Moment, row: VersionRow, stage: str | None) -> Entry | None:
-    equal = {"version": row.version, "version_created_ms": row.created_ms}
-    where = {**equal, "stage": stage} if stage else equal
-    return ledger.read_newest(
-        moment.session, moment.workspace, moment.model, Kind.TRANSITION, **where
-    )
+def _is_about(entry: Entry, row: VersionRow) -> bool:
+    """Tell whether a line is about this very version, and no other that had its number before."""
+    return entry.version_created_ms == row.created_ms
+
+
+def _find_move_to(moment: Moment, row: VersionRow, stage: str) -> Entry | None:
+    where = {"version": row.version, "version_created_ms": row.created_ms, "stage": stage}
+    session, workspace = moment.session, moment.workspace
+    return ledger.read_newest(session, workspace, moment.model, Kind.TRANSITION, **where)
 
 
 def _has_left(last: Entry | None, stage: str) -> bool:

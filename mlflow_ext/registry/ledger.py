@@ -21,15 +21,19 @@ from mlflow_ext.records import Entry, Kind
 from mlflow_ext.registry.caller import Caller
 from mlflow_ext.registry.chain import Break, Link, canonical, entry_hash, find_breaks, hash_link
 from mlflow_ext.registry.outbox import enqueue
-from mlflow_ext.registry.tables import heads, ledger
+from mlflow_ext.registry.tables import heads, ledger, webhooks
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
+VOTES = (Kind.APPROVAL, Kind.REJECTION)
+AUTHORS = (Kind.REGISTRATION, Kind.REQUEST, Kind.EVIDENCE)
+ABOUT_A_VERSION = (*VOTES, *AUTHORS, Kind.REVOCATION)
 PAGE = 5_000  # lines read at once: enough to be quick, few enough for memory
 OURS = heads.c.workspace == sa.bindparam("ours")
 HEAD = sa.select(heads).where(OURS)
-LOCK_HEAD = HEAD.with_for_update()
+HOOKS = sa.select(sa.func.count()).where(webhooks.c.workspace == heads.c.workspace)
+LOCK_HEAD = HEAD.add_columns(HOOKS.scalar_subquery().label("hooks")).with_for_update(of=heads)
 SET_HEAD = heads.update().where(OURS).values(seq=sa.bindparam("seq"), hash=sa.bindparam("hash"))
 INSERT = ledger.insert().returning(ledger.c.id, sort_by_parameter_order=True)
 
@@ -58,6 +62,18 @@ class Head:
     hash: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """The lines that a decision about one version rests on."""
+
+    policy: Entry | None
+    """The newest policy of the model."""
+    last_move: Entry | None
+    """The newest transition of the version, or of one that had its number before."""
+    about: list[Entry]
+    """Everything said about the version, oldest first."""
+
+
 def append(session: Session, draft: Draft) -> Entry:
     """Write a line behind the newest of its workspace, and tell the webhooks that want it."""
     return append_all(session, [draft])[0]
@@ -66,7 +82,7 @@ def append(session: Session, draft: Draft) -> Entry:
 def append_all(session: Session, drafts: Sequence[Draft]) -> list[Entry]:
     """Write lines of one workspace, in their order, as `append` does."""
     workspace = drafts[0].workspace
-    head = _lock_head(session, workspace)
+    head, has_webhooks = _lock_head(session, workspace)
     rows = []
     for draft in drafts:
         row = _continue(head, draft)
@@ -75,7 +91,8 @@ def append_all(session: Session, drafts: Sequence[Draft]) -> list[Entry]:
     numbers = session.execute(INSERT, rows).scalars().all()
     session.execute(SET_HEAD, {"ours": workspace, "seq": head.seq, "hash": head.hash})
     entries = [_entry(number, row) for number, row in zip(numbers, rows, strict=True)]
-    enqueue(session, entries)
+    if has_webhooks:
+        enqueue(session, entries)
     return entries
 
 
@@ -101,7 +118,25 @@ def read(
     values = {"workspace": workspace, "model": model, "kind": [str(kind) for kind in kinds]}
     given = {column: value for column, value in (values | equal).items() if value}
     rows = session.execute(_query(tuple(given), is_newest=False), given)
-    return [intact(entry_of(row)) for row in rows]
+    entries = map(entry_of, rows)
+    # Evidence that was edited is listed and says so; what decides on it calls `intact` itself.
+    return [entry if entry.kind is Kind.EVIDENCE else intact(entry) for entry in entries]
+
+
+def read_case(session: Session, workspace: str, model: str, version: int) -> Case:
+    """Read in one query what a decision about a version rests on.
+
+    Raises:
+        LedgerError: A line was edited.
+    """
+    about = {"workspace": workspace, "model": model, "version": version}
+    found = [intact(entry_of(row)) for row in session.execute(_case(), about)]
+    newest = {entry.kind: entry for entry in found}
+    return Case(
+        policy=newest.get(Kind.POLICY),
+        last_move=newest.get(Kind.TRANSITION),
+        about=sorted((e for e in found if e.kind in ABOUT_A_VERSION), key=lambda e: e.seq),
+    )
 
 
 def read_newest(
@@ -155,7 +190,7 @@ def intact(entry: Entry) -> Entry:
     Raises:
         LedgerError: It was edited.
     """
-    if not is_intact(entry) and entry.kind is not Kind.EVIDENCE:
+    if not is_intact(entry):
         raise LedgerError(
             f"line {entry.seq} of the ledger ({entry.kind} of model '{entry.model}') was edited",
             "the line as it was written",
@@ -185,6 +220,26 @@ def _query(columns: tuple[str, ...], *, is_newest: bool) -> sa.Select[Any]:
     return newest_first.limit(1) if is_newest else query.order_by(ledger.c.seq)
 
 
+@cache
+def _case() -> sa.CompoundSelect[Any]:
+    of_model = (
+        ledger.c.workspace == sa.bindparam("workspace"),
+        ledger.c.model == sa.bindparam("model"),
+    )
+    of_version = ledger.c.version == sa.bindparam("version")
+
+    def newest(kind: Kind, version: sa.ColumnElement[bool]) -> sa.Select[Any]:
+        query = sa.select(ledger).where(*of_model, ledger.c.kind == str(kind), version)
+        return sa.select(query.order_by(ledger.c.seq.desc()).limit(1).subquery())
+
+    is_about = ledger.c.kind.in_([str(kind) for kind in ABOUT_A_VERSION])
+    return sa.union_all(
+        newest(Kind.POLICY, ledger.c.version.is_(None)),
+        newest(Kind.TRANSITION, of_version),
+        sa.select(ledger).where(*of_model, is_about, of_version),
+    )
+
+
 def _continue(head: Head, draft: Draft) -> dict[str, Any]:
     """Return the row of a line that comes behind *head*."""
     body = canonical(json.loads(json.dumps(draft.body)))  # as it will be read: keys are strings
@@ -205,15 +260,15 @@ def _continue(head: Head, draft: Draft) -> dict[str, Any]:
     return {**content, "body": body, "previous": head.hash, "hash": digest}
 
 
-def _lock_head(session: Session, workspace: str) -> Head:
-    """Hold the head of the chain until the end of the transaction, and return it."""
+def _lock_head(session: Session, workspace: str) -> tuple[Head, bool]:
+    """Hold the head of the chain until the end of the transaction; is there any webhook?"""
     row = session.execute(LOCK_HEAD, {"ours": workspace}).one_or_none()
     if row is None:
         # Somebody else may begin the same chain at this moment.
         with suppress(IntegrityError), session.begin_nested():
             session.execute(heads.insert().values(workspace=workspace, seq=0, hash=""))
         row = session.execute(LOCK_HEAD, {"ours": workspace}).one()
-    return Head(workspace=workspace, seq=row.seq, hash=row.hash)
+    return Head(workspace=workspace, seq=row.seq, hash=row.hash), row.hooks > 0
 
 
 def _links(session: Session, workspace: str) -> Iterator[Link]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlflow_ext.errors import RegistryStateError
 from mlflow_ext.registry import tags
-from mlflow_ext.registry.card import ModelCard, describe_model
+from mlflow_ext.registry.card import ModelCard
 from mlflow_ext.registry.connection import reaching
 from mlflow_ext.registry.serialization import SKOPS, Serialization, choose_serialization
 from mlflow_ext.registry.snapshot import read_snapshot
@@ -72,7 +72,7 @@ def log_model(model: Any, example: pd.DataFrame) -> LoggedModel:
 
 
 def register_model(client: MlflowClient, logged: LoggedModel, card: ModelCard) -> Registration:
-    """Register a logged model as a version of the project's model.
+    """Register a logged model as a version of the project's model, which `describe_model` creates.
 
     A logged model is registered once: asking again returns the version that is already there.
 
@@ -85,9 +85,9 @@ def register_model(client: MlflowClient, logged: LoggedModel, card: ModelCard) -
         The version.
 
     Raises:
+        ModelNotFoundError: The model has not been described.
         StoreUnreachableError: The registry does not answer.
     """
-    describe_model(client, card)
     name = card.project.promotion.model
     version = _find_version(client, name, logged)
     if version is None:

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from mlflow_ext.errors import MlflowExtError
 from mlflow_ext.records import Decision, Transition
+from mlflow_ext.registry import ledger
 from mlflow_ext.registry.aliases import move_aliases
 from mlflow_ext.registry.caller import current_caller
 from mlflow_ext.registry.dossier import Dossier, PromotionRequest
 from mlflow_ext.registry.governance import (
     Ruling,
     find_policy,
+    policy_in,
     record_move,
     record_refusal,
     rule,
@@ -179,8 +181,9 @@ class Moves(Upstream):
     def _move(
         self, moment: Moment, request: PromotionRequest, files: Files, is_clearing: bool
     ) -> Outcome:
-        policy, _ = find_policy(moment)
         model, number = request.model, request.version
+        case = ledger.read_case(moment.session, moment.workspace, model, number)
+        policy = policy_in(case.policy)
         standing = read_standing(moment.session, moment.workspace, model, number)
         if number not in standing.versions:
             self._get_sql_model_version(moment.session, model, number)  # says that it is missing
@@ -189,7 +192,7 @@ class Moves(Upstream):
             return self._move_freely(request, policy.name, is_clearing, stage)
         if files.location != standing.versions[number].storage:
             raise _FilesNeeded(standing.versions[number].storage)
-        ruling = rule(moment, policy, standing, request, files.digest)
+        ruling = rule(moment, case, standing, request, files.digest)
         ruling = replace(ruling, is_clearing=_is_clearing(ruling, is_clearing))
         outcome = Outcome(policy=policy.name, decision=ruling.decision)
         if request.is_dry_run:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import cached_property
 from http.client import responses
 from typing import Any, Protocol
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 from mlflow_ext import __version__
 from mlflow_ext.errors import (
@@ -19,7 +19,7 @@ from mlflow_ext.errors import (
     StoreUnreachableError,
 )
 from mlflow_ext.process import current_actor
-from mlflow_ext.registry.caller import ACTOR_HEADER, CLIENT_HEADER, Caller
+from mlflow_ext.registry.caller import CLIENT_HEADER, Caller, claim
 from mlflow_ext.registry.connection import (
     ACCEPTABLE,
     DOCTOR,
@@ -34,7 +34,8 @@ from mlflow_ext.registry.transport import Answer, Transport, patience
 API = "/api/2.0/mlflow-ext"
 CLIENT = f"mlflow-ext/{__version__}"
 LOG_IN = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
-NOT_OURS = (403, 404)  # what servers answer that do not know the path
+# What servers answer that do not know the path, and ours when its registry is plain MLflow.
+NOT_OURS = (403, 404, 501)
 # A server that has said who it is lives: it may be reading a large model or a long ledger.
 AT_WORK_SECONDS = 600.0
 READS = frozenset(
@@ -91,9 +92,7 @@ class RemoteRegistry:
     """
 
     def __init__(self, address: str, actor: str | None = None) -> None:
-        # Headers are Latin-1: whatever else is in a name travels percent-encoded.
-        name = quote(actor or current_actor(), safe=" !#$&'()*+,/:;=?@[]~")
-        headers = {ACTOR_HEADER: name, CLIENT_HEADER: CLIENT, "User-Agent": CLIENT}
+        headers = {CLIENT_HEADER: CLIENT, "User-Agent": CLIENT, **claim(actor or current_actor())}
         self._transport = Transport(address, headers)
         self.address = self._transport.address
 

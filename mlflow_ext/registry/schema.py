@@ -67,9 +67,11 @@ def _create(engine: Engine) -> None:
 
 def _lock_version(connection: Connection, version: int) -> int:
     """Read the schema version and keep other processes from migrating at the same time."""
-    # Tables without a version are those just created, which are new by definition.
-    with suppress(IntegrityError), connection.begin_nested():
-        if connection.execute(sa.select(sa.func.count()).select_from(schema)).scalar_one() == 0:
+    lock = schema.update().values(version=schema.c.version)
+    # The first statement writes: SQLite lets nobody who has read wait for another's lock.
+    if connection.execute(lock).rowcount == 0:
+        # Tables without a version are those just created, which are new by definition.
+        with suppress(IntegrityError), connection.begin_nested():
             connection.execute(schema.insert().values(version=version))
-    connection.execute(schema.update().values(version=schema.c.version))
+        connection.execute(lock)
     return int(connection.execute(sa.select(sa.func.max(schema.c.version))).scalar_one())

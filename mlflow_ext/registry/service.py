@@ -15,6 +15,7 @@ from mlflow_ext.registry.operations import (
     evidence,
     moves,
     policies,
+    recompute,
     state,
     webhooks,
 )
@@ -28,6 +29,7 @@ OPERATIONS: Mapping[str, Operation] = {
     **evidence.OPERATIONS,
     **bundles.OPERATIONS,
     **audit.OPERATIONS,
+    **recompute.OPERATIONS,
     **webhooks.OPERATIONS,
 }
 

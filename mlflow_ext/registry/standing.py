@@ -83,34 +83,30 @@ class Standing:
 def read_standing(session: Session, workspace: str, model: str, *asked: int) -> Standing:
     """Read the model; a version that does not exist, or was deleted, is not among the versions."""
     ours = {"ours": workspace, "model": model}
-    queries = _queries()
-    aliases = {alias: int(held) for alias, held in session.execute(queries.aliases, ours)}
-    numbers = {"asked": sorted({*asked, *aliases.values()})}
-    rows = session.execute(queries.versions, ours | numbers)
-    versions = {row.version: row for row in map(_version_row, rows)}
+    rows = session.execute(_queries().standing, {**ours, "asked": sorted(asked)}).all()
+    versions = {int(row.version): _version_row(row) for row in rows}
     may_be_prompt = any(row.has_prompt_source for row in versions.values())
     return Standing(
         versions=versions,
-        aliases=aliases,
-        is_prompt=may_be_prompt and session.execute(queries.prompt, ours).scalar() is not None,
+        aliases={row.alias: int(row.version) for row in rows if row.alias is not None},
+        is_prompt=may_be_prompt and session.execute(_queries().prompt, ours).scalar() is not None,
     )
 
 
 def _version_row(row: Any) -> VersionRow:
-    number, stage, created, source, storage = row
     return VersionRow(
-        version=int(number),
-        stage=stage,
-        created_ms=int(created),
-        source=source or "",
-        storage=storage or source or "",
+        version=int(row.version),
+        stage=row.current_stage,
+        created_ms=int(row.creation_time),
+        source=row.source or "",
+        storage=row.storage_location or row.source or "",
     )
 
 
 @dataclass(frozen=True)
 class _Queries:
-    aliases: Any
-    versions: Any
+    standing: Any
+    """One row for each version and alias of it."""
     prompt: Any
 
 
@@ -127,16 +123,18 @@ def _queries() -> _Queries:
         sa.inspect(table).local_table
         for table in (SqlModelVersion, SqlRegisteredModelAlias, SqlRegisteredModelTag)
     )
-    columns = ("version", "current_stage", "creation_time", "source", "storage_location")
+    names = ("version", "current_stage", "creation_time", "source", "storage_location")
+    keys = ("workspace", "name", "version")
+    is_named = sa.and_(*(named.c[key] == held.c[key] for key in keys))
     matters = sa.or_(
         held.c.current_stage.not_in(INACTIVE),
         held.c.version.in_(sa.bindparam("asked", expanding=True)),
+        named.c.alias.is_not(None),
     )
     return _Queries(
-        aliases=sa.select(named.c.alias, named.c.version).where(*_ours(named)),
-        versions=sa.select(*(held.c[column] for column in columns)).where(
-            *_ours(held), matters, held.c.current_stage != DELETED
-        ),
+        standing=sa.select(*(held.c[name] for name in names), named.c.alias)
+        .select_from(held.outerjoin(named, is_named))
+        .where(*_ours(held), matters, held.c.current_stage != DELETED),
         prompt=sa.select(tagged.c.value).where(*_ours(tagged), tagged.c.key == IS_PROMPT),
     )
 

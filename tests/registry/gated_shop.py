@@ -1,6 +1,5 @@
 """A gated registry inside this process, with models, evidence and a look behind the counter."""
 
-import sqlite3
 from dataclasses import replace
 
 import mlflow
@@ -133,10 +132,3 @@ class GatedShop:
 def failed_check(name="roc_auc"):
     """A check that did not pass."""
     return Check(name=name, verdict=Verdict.FAILED, expected=">= 0.67", observed=0.5)
-
-
-def count_rows(file, table):
-    """Count the rows of a table of a sqlite file."""
-    with sqlite3.connect(file) as connection:
-        [(count,)] = connection.execute(f"SELECT count(*) FROM {table}")
-    return count

@@ -7,7 +7,7 @@ import pytest
 from gated_shop import MODEL, on_each_database
 from mlflow.exceptions import MlflowException
 
-from mlflow_ext.records import Kind, Trust
+from mlflow_ext.records import Kind, Trust, Verdict
 from mlflow_ext.registry.chain import canonical
 from mlflow_ext.registry.rules import EVIDENCE, dump_policy, parse_policy, policy_digest
 from mlflow_ext.registry.signing import load_key
@@ -123,16 +123,24 @@ EDITS = {
 @pytest.mark.parametrize("what", EDITS)
 def test_an_edited_line_does_not_count(shop, why_not, what):
     edit_body(shop, EDITS[what])
-    assert f"line {shop.line.seq} of the ledger was edited" in why_not()
+    assert f"line {shop.line.seq} of the ledger (evidence of model 'delay') was" in why_not()
     [found] = shop.breaks()
     assert (found.seq, found.id) == (shop.line.seq, shop.line.id)
+
+
+def test_editing_away_a_failed_gate_does_not_help(shop, why_not):
+    failed = shop.judge(1, verdict=Verdict.FAILED, gate="data")
+    assert "no failed gate: data failed" in why_not()
+    edited = "UPDATE mlflow_ext_ledger SET body = replace(body, 'sig', 'gis') WHERE seq = :seq"
+    assert shop.execute(edited, seq=failed.seq) == 1
+    assert f"line {failed.seq} of the ledger" in why_not()
 
 
 def test_a_line_that_is_moved_to_another_version_does_not_count(shop, why_not):
     created = shop.bind(2).version_created_ms
     moved = "UPDATE mlflow_ext_ledger SET version = 2, version_created_ms = :c WHERE seq = :seq"
     assert shop.execute(moved, c=created, seq=shop.line.seq) == 1
-    assert f"line {shop.line.seq} of the ledger was edited" in why_not(2)
+    assert f"line {shop.line.seq} of the ledger (evidence of model 'delay') was" in why_not(2)
     assert "no report" in why_not(1)
 
 

@@ -5,7 +5,6 @@ import sqlalchemy as sa
 from mlflow.store.model_registry.dbmodels.models import EncryptedString
 
 from mlflow_ext.errors import UnknownNameError, WebhookError
-from mlflow_ext.records import Kind
 from mlflow_ext.registry.tables import webhooks
 from mlflow_ext.registry.webhooks import (
     Subscription,

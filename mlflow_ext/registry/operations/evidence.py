@@ -12,7 +12,6 @@ from mlflow_ext.errors import RefusedError, UnknownNameError
 from mlflow_ext.records import Attestation, Entry, Kind
 from mlflow_ext.registry import ledger
 from mlflow_ext.registry.governance import (
-    ABOUT_A_VERSION,
     expect,
     find_policy,
     read_attestations,
@@ -105,8 +104,8 @@ def read_evidence(store: GatedStore, asked: AboutVersion) -> tuple[Attestation, 
     with store.reading(asked.model) as moment:
         row = store.version_row(moment, asked.version)
         policy, _ = find_policy(moment)
-        entries = entries_about(moment, asked.version)
-        return read_attestations(moment, policy, row, digest, entries)
+        case = ledger.read_case(moment.session, moment.workspace, asked.model, asked.version)
+        return read_attestations(moment, policy, row, digest, case.about)
 
 
 def show(store: GatedStore, asked: AboutLine) -> Document:
@@ -135,13 +134,6 @@ def revoke(store: GatedStore, asked: Withdrawal) -> Document:
             version_created_ms=entry.version_created_ms,
         )
         return {"entry": asdict(ledger.append(moment.session, draft))}
-
-
-def entries_about(moment: Moment, version: int) -> list[Entry]:
-    """Return the lines from which evidence about a version is read."""
-    return ledger.read(
-        moment.session, moment.workspace, moment.model, kinds=ABOUT_A_VERSION, version=version
-    )
 
 
 def check_counts(asked: AboutVersion, attestation: Attestation) -> None:
