@@ -68,7 +68,7 @@ def register(
 
 
 def is_registered(registered: Registered) -> bool:
-    """Say whether the version is still in the registry, under the policy it was registered under."""
+    """Say whether the version is still there, and the policy that it was registered under."""
     client = mlflow.MlflowClient()
     try:
         snapshot = read_snapshot(client, registered.model)

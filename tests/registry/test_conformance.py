@@ -236,7 +236,7 @@ def test_any_sequence_of_operations_has_equal_answers(open_policy, empty_store):
     run_state_machine_as_test(
         TwoRegistries,
         settings=settings(
-            max_examples=15,
+            max_examples=10,
             report_multiple_bugs=False,
             stateful_step_count=25,
             deadline=None,
