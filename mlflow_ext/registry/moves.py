@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from mlflow_ext.errors import MlflowExtError
+from mlflow_ext.errors import MlflowExtError, UnknownNameError
 from mlflow_ext.records import Decision, Transition
 from mlflow_ext.registry import ledger
 from mlflow_ext.registry.aliases import move_aliases
@@ -29,6 +29,7 @@ from mlflow_ext.registry.policy import decide
 from mlflow_ext.registry.rules import OPEN, STAGES
 from mlflow_ext.registry.schema import prepare
 from mlflow_ext.registry.standing import VersionRow, read_standing
+from mlflow_ext.registry.tags import STAGE
 from mlflow_ext.registry.transaction import (
     PERMIT,
     Moment,
@@ -184,6 +185,9 @@ class Moves(Upstream):
         model, number = request.model, request.version
         case = ledger.read_case(moment.session, moment.workspace, model, number)
         policy = policy_in(case.policy)
+        known = {*STAGES, *policy.stages}
+        if request.to_stage not in known:
+            raise UnknownNameError("stage", request.to_stage, known, f"policy '{policy.name}'")
         standing = read_standing(moment.session, moment.workspace, model, number)
         if number not in standing.versions:
             self._get_sql_model_version(moment.session, model, number)  # says that it is missing
@@ -201,7 +205,7 @@ class Moves(Upstream):
             record_refusal(moment, ruling)
             return outcome
         moved = self._carry_out(moment, ruling)
-        is_change = ruling.from_stage != request.to_stage
+        is_change = ruling.from_stage != request.to_stage or bool(ruling.replaced)
         transition = record_move(moment, ruling) if is_change else None
         return replace(outcome, transition=transition, version=moved)
 
@@ -210,7 +214,7 @@ class Moves(Upstream):
     ) -> Outcome:
         """Do what plain MLflow does: no policy has a word on it."""
         decision = decide(OPEN, request, Dossier(stages={request.version: stage}))
-        if request.is_dry_run or request.to_stage not in STAGES:
+        if request.is_dry_run:
             return Outcome(policy=policy, decision=decision)
         moved = super().transition_model_version_stage(
             request.model, request.version, request.to_stage, is_clearing
@@ -220,12 +224,28 @@ class Moves(Upstream):
     def _carry_out(self, moment: Moment, ruling: Ruling) -> ModelVersion:
         request = ruling.request
         move_aliases(moment, ruling)
+        self._mark(ruling)
         return super().transition_model_version_stage(
             request.model,
             request.version,
             request.to_stage if request.to_stage in STAGES else "None",
             ruling.is_clearing and request.to_stage in CAN_ARCHIVE,
         )
+
+    def _mark(self, ruling: Ruling) -> None:
+        """Name a stage that MLflow does not have in a tag, where its UI shows it."""
+        from mlflow.entities.model_registry import ModelVersionTag
+
+        asked = ruling.request
+        leaving = dict.fromkeys(ruling.replaced, asked.to_stage) | {
+            asked.version: ruling.from_stage
+        }
+        for version, stage in leaving.items():
+            if stage not in STAGES:
+                super().delete_model_version_tag(asked.model, version, STAGE)
+        if asked.to_stage not in STAGES:
+            mark = ModelVersionTag(STAGE, asked.to_stage)
+            super().set_model_version_tag(asked.model, asked.version, mark)
 
     def _moment(self, session: Session, model: str) -> Moment:
         return Moment(
