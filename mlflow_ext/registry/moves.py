@@ -237,10 +237,8 @@ class Moves(Upstream):
         from mlflow.entities.model_registry import ModelVersionTag
 
         asked = ruling.request
-        leaving = dict.fromkeys(ruling.replaced, asked.to_stage) | {
-            asked.version: ruling.from_stage
-        }
-        for version, stage in leaving.items():
+        replaced = dict.fromkeys(ruling.replaced, asked.to_stage)
+        for version, stage in {**replaced, asked.version: ruling.from_stage}.items():
             if stage not in STAGES:
                 super().delete_model_version_tag(asked.model, version, STAGE)
         if asked.to_stage not in STAGES:

@@ -29,6 +29,7 @@ from mlflow_ext.registry.reserved import (
 )
 from mlflow_ext.registry.rules import Policy
 from mlflow_ext.registry.standing import IS_PROMPT, PROMPT_SOURCES, Standing, read_standing
+from mlflow_ext.registry.tags import STAGE
 from mlflow_ext.registry.transaction import Moment, transaction
 
 if TYPE_CHECKING:
@@ -99,6 +100,8 @@ class GatedStore(Moves):
                     f"a version that leaves {stage}; the alias goes with it",
                     f"mlflow-ext rollback {name} --reason '...'",
                 )
+            if holder and stage in policy.custom_stages:
+                super().delete_model_version_tag(name, holder, STAGE)
             super().delete_registered_model_alias(name, alias)
 
     @told_to_mlflow
