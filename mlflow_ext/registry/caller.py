@@ -72,5 +72,5 @@ def _of_request() -> Caller | None:
     )
     if checked:
         return Caller(actor=str(checked), is_claimed=False, client=client)
-    claimed = unquote(headers.get(ACTOR_HEADER, ""))  # headers hold no letters beyond ASCII
+    claimed = " ".join(unquote(headers.get(ACTOR_HEADER, "")).split())  # as `claim` wrote it
     return Caller(actor=claimed or UNKNOWN, client=client)

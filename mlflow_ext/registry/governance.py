@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlflow_ext.errors import RefusedError
 from mlflow_ext.records import (
     Action,
     Attestation,
@@ -28,6 +29,7 @@ from mlflow_ext.registry.rules import (
     EVIDENCE,
     STAGES,
     Policy,
+    members,
     parse_policy,
     policy_digest,
     read_policy,
@@ -90,6 +92,22 @@ def policy_in(entry: Entry | None) -> Policy:
     if entry is not None:
         return _parsed(canonical(entry.body["policy"]))
     return default_policy(os.environ.get(DEFAULT_POLICY, EVIDENCE.name))
+
+
+def check_owner(moment: Moment) -> None:
+    """Let only the owners of a policy change what it rests on, where it names any.
+
+    Raises:
+        RefusedError: The caller is none of them.
+    """
+    policy, _ = find_policy(moment)
+    owners = members(policy, policy.owners)
+    if policy.owners and moment.caller.actor not in owners:
+        raise RefusedError(
+            f"'{moment.caller.actor}' is no owner of policy '{policy.name}'",
+            f"one of its owners: {', '.join(sorted(owners))}",
+            f"mlflow-ext policy show {moment.model}",
+        )
 
 
 def known_policies() -> tuple[Policy, ...]:

@@ -23,8 +23,21 @@ def watch() -> None:
     """Look at every flush of a session from a gated store; calling it again changes nothing."""
     from sqlalchemy.orm import Session
 
-    if not event.contains(Session, "before_flush", _check):
-        event.listen(Session, "before_flush", _check)
+    for name, check in (("before_flush", _check), ("do_orm_execute", _check_bulk)):
+        if not event.contains(Session, name, check):
+            event.listen(Session, name, check)
+
+
+def _check_bulk(state: Any) -> None:
+    """Refuse a statement that would change many rows at once, past any flush."""
+    is_write = state.is_update or state.is_delete or state.is_insert
+    info = state.session.info
+    if not is_write or STORE not in info or PERMIT in info or state.bind_mapper is None:
+        return
+    from mlflow.store.model_registry.dbmodels.models import SqlModelVersion, SqlRegisteredModelAlias
+
+    if state.bind_mapper.class_ in (SqlModelVersion, SqlRegisteredModelAlias):
+        _refuse("stages and aliases of every model", "MODEL")
 
 
 def _check(session: Session, _context: object, _instances: object) -> None:
@@ -33,7 +46,7 @@ def _check(session: Session, _context: object, _instances: object) -> None:
         return
     for model, stages, alias in _moves(session):
         if store.is_governed(session, model, stages, alias):
-            _refuse(model, alias or " or ".join(stages))
+            _refuse(f"'{alias or ' or '.join(stages)}' of model '{model}'", model)
 
 
 def _moves(session: Session) -> Iterator[tuple[str, tuple[str, ...], str | None]]:
@@ -55,12 +68,12 @@ def _stages_touched(row: Any, is_deleted: bool) -> tuple[str, ...]:
     return tuple(str(stage) for stage in touched if stage)
 
 
-def _refuse(model: str, what: str) -> None:
+def _refuse(what: str, model: str) -> None:
     from mlflow.exceptions import MlflowException
     from mlflow.protos.databricks_pb2 import PERMISSION_DENIED
 
     raise MlflowException(
-        f"'{what}' of model '{model}' is governed by a policy, and this way round it is closed. "
+        f"{what}: a policy governs them, and this way round it is closed. "
         f"To mend it: mlflow-ext promote {model} VERSION --to STAGE --reason '...'",
         PERMISSION_DENIED,
     )

@@ -242,7 +242,7 @@ class Moves(Upstream):
             if stage not in STAGES:
                 super().delete_model_version_tag(asked.model, version, STAGE)
         if asked.to_stage not in STAGES:
-            mark = ModelVersionTag(STAGE, asked.to_stage)
+            mark = ModelVersionTag(STAGE, asked.to_stage)  # type: ignore[no-untyped-call]
             super().set_model_version_tag(asked.model, asked.version, mark)
 
     def _moment(self, session: Session, model: str) -> Moment:

@@ -118,7 +118,7 @@ def test_a_refused_promotion_is_403_and_whole_and_a_dry_run_is_200(shop, model):
     ("operation", "payload", "status", "found"),
     [
         ("promote", {"model": "m"}, 400, "operation 'promote': "),
-        ("promote", {"model": "m", "other": 1}, 400, "other"),
+        ("rollback", {"model": "m", "reason": "x", "other": 1}, 400, "other: "),
         ("evidence/revoke", {"id": 99_999, "reason": "x"}, 404, "99999"),
         ("rollback", {"model": "none", "reason": "x"}, 400, "no version"),
         ("evidence/import", {"model": "m", "version": 1, "bundle": {}}, 403, "the bundle"),

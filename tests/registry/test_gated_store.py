@@ -360,6 +360,8 @@ def test_a_write_that_no_decision_permits_is_caught(judged, refused):
         "Production": lambda s: setattr(version(s, 2), "current_stage", "Production"),
         "leaving": lambda s: setattr(version(s, 1), "current_stage", "None"),
         "deleting": lambda s: s.delete(version(s, 1)),
+        "in bulk": lambda s: s.query(models.SqlModelVersion).update({"current_stage": "None"}),
+        "alias in bulk": lambda s: s.query(models.SqlRegisteredModelAlias).delete(),
         "alias": lambda s: alias(s, alias="champion", version=2),
         "other case": lambda s: alias(s, alias="CHAMPION", version=2),
     }

@@ -12,6 +12,7 @@ from mlflow_ext.errors import RefusedError, UnknownNameError
 from mlflow_ext.records import Attestation, Entry, Kind
 from mlflow_ext.registry import ledger
 from mlflow_ext.registry.governance import (
+    check_owner,
     expect,
     find_policy,
     read_attestations,
@@ -118,10 +119,16 @@ def show(store: GatedStore, asked: AboutLine) -> Document:
 
 
 def revoke(store: GatedStore, asked: Withdrawal) -> Document:
-    """Withdraw a piece of evidence: it stays in the ledger and counts no more."""
+    """Withdraw a piece of evidence: it stays in the ledger and counts no more.
+
+    Raises:
+        RefusedError: The policy has owners, and the caller is none of them: withdrawing what
+            failed helps a version as much as a pass.
+    """
     with store.reading() as moment:
         entry = _find(moment, asked.id)
     with store.holding(entry.model) as moment:
+        check_owner(moment)
         body = {"entry": entry.id, "reason": asked.reason}
         draft = ledger.Draft(
             workspace=moment.workspace,

@@ -7,10 +7,9 @@ from typing import Any
 
 from pydantic.dataclasses import dataclass
 
-from mlflow_ext.errors import RefusedError
 from mlflow_ext.records import Entry, Kind
 from mlflow_ext.registry import ledger
-from mlflow_ext.registry.governance import find_policy
+from mlflow_ext.registry.governance import check_owner, find_policy
 from mlflow_ext.registry.operations._operation import (
     STRICT,
     AboutModel,
@@ -19,9 +18,8 @@ from mlflow_ext.registry.operations._operation import (
     Operations,
     Right,
 )
-from mlflow_ext.registry.rules import Policy, dump_policy, members, parse_policy, policy_digest
+from mlflow_ext.registry.rules import Policy, dump_policy, parse_policy, policy_digest
 from mlflow_ext.registry.store import GatedStore
-from mlflow_ext.registry.transaction import Moment
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -48,7 +46,7 @@ def set_policy(store: GatedStore, asked: NewPolicy) -> Document:
     """
     policy = parse_policy(asked.policy)
     with store.holding(asked.model) as moment:
-        _check_owner(moment)
+        check_owner(moment)
         body = {
             "policy": dump_policy(policy),
             "digest": policy_digest(policy),
@@ -81,14 +79,3 @@ def _describe(policy: Policy, entry: Entry | None) -> Document:
         "actor": entry.actor if entry else None,
         "time_ms": entry.time_ms if entry else None,
     }
-
-
-def _check_owner(moment: Moment) -> None:
-    present, _ = find_policy(moment)
-    owners = members(present, present.owners)
-    if present.owners and moment.caller.actor not in owners:
-        raise RefusedError(
-            f"'{moment.caller.actor}' may not replace policy '{present.name}'",
-            f"one of its owners: {', '.join(sorted(owners))}",
-            f"mlflow-ext policy show {moment.model}",
-        )
