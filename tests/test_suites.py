@@ -14,7 +14,9 @@ from mlflow_ext.records import Severity, Verdict
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = yaml.safe_load((ROOT / "project.yaml").read_text(encoding="utf-8"))
+GATES = yaml.safe_load((ROOT / "gates.yaml").read_text(encoding="utf-8"))["models"]["flight-delay"]
 SUITES = {table: ROOT / file for table, file in PROJECT["gates"]["suites"].items()}
+SUITES["holdout"] = ROOT / GATES["gates"]["data"]["suite"]
 KNOWN_WARNING = {"expect_column_values_to_be_between(wind_speed)"}
 
 
@@ -32,14 +34,20 @@ def source(name):
 
 @cache
 def read_tables(through):
-    """The three tables as the contract describes them, for the months up to *through*."""
+    """The tables as the contract describes them, for the months up to *through*."""
     months = int(through[-2:])
     flights, weather = source("flights"), source("weather")
     flights = flights[flights["month"] <= months]
     end = pd.Timestamp(through, tz="America/New_York") + pd.DateOffset(months=1)
     weather = weather[weather["time_hour"] < end]
     features = build_features(flights, weather, source("planes"), source("airports"))
-    return {"flights_raw": flights, "weather_raw": weather, "features": features}
+    holdout = features[features["month"] == through].reset_index(drop=True)
+    return {
+        "flights_raw": flights,
+        "weather_raw": weather,
+        "features": features,
+        "holdout": holdout,
+    }
 
 
 def build_features(flights, weather, planes, airports):
@@ -301,6 +309,14 @@ CORRUPTIONS = [
     ("features", {f"{NOT_NULL}(dest_lat)"}, put("dest_lat", None, lambda x: every(20, x))),
     ("features", {f"{BETWEEN}(dest_lat)"}, put("dest_lat", -40.0)),
     ("features", {f"{BETWEEN}(dest_lon)"}, put("dest_lon", 73.8)),
+    ("holdout", {COLUMNS}, change(dep_delay=0.0)),
+    ("holdout", {ROWS}, lambda x: x.sample(4_000, random_state=0)),
+    ("holdout", {KEY}, repeat_last),
+    ("holdout", {f"{NOT_NULL}(late)"}, lambda x: put("late", None)(x.astype({"late": float}))),
+    ("holdout", {f"{SET}(late)"}, put("late", 2)),
+    ("holdout", {f"{MEAN}(late)"}, change(late=lambda x: 1 - x["late"])),
+    ("holdout", {f"{COUNT}(month)"}, put("month", "2013-02")),
+    ("holdout", {f"{IN_SET}(origin)"}, put("origin", "PHL")),
 ]
 
 

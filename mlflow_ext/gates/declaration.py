@@ -25,10 +25,14 @@ from typing import Annotated
 from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
-from mlflow_ext.errors import UnknownNameError
+from mlflow_ext.errors import ProjectFileError, UnknownNameError
 from mlflow_ext.evaluation.metrics import check_direction
 from mlflow_ext.project import STRICT, ChampionGate, Kpi, Text
 from mlflow_ext.settings import read_settings
+
+WRITE_ONE = (
+    "write it as `python -m pydoc mlflow_ext.gates.declaration` shows, or name it: --config FILE"
+)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -124,4 +128,7 @@ def read_declaration(file: Path) -> Declaration:
         ProjectFileError: The file is missing or unreadable, a key is unknown or missing, or a value
             has the wrong type.
     """
+    if not file.exists():
+        what = "a file that says how registered models are judged"
+        raise ProjectFileError(file, 1, "No such file or directory", what, WRITE_ONE)
     return Declaration(file=file, models=read_settings(_GatesFile, file).models)

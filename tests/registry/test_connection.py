@@ -4,9 +4,10 @@ import socket
 
 import mlflow
 import pytest
+from protocol_server import speak
 
-from mlflow_ext.errors import RegistryStateError, StoreUnreachableError
-from mlflow_ext.registry.connection import connect
+from mlflow_ext.errors import RefusedError, RegistryStateError, StoreUnreachableError
+from mlflow_ext.registry.connection import connect, reaching
 from mlflow_ext.registry.snapshot import read_snapshot
 
 
@@ -64,3 +65,41 @@ def test_what_the_registry_refuses_is_told_in_its_own_words(shop):
 def test_a_model_with_an_apostrophe_in_its_name_is_found(shop):
     shop.add_model(1, "ann's")
     assert list(read_snapshot(shop.client, "ann's").versions) == [1]
+
+
+def test_what_a_gated_registry_refuses_is_told_whole(gated):
+    gated.add_versions(1)
+    with pytest.raises(RefusedError) as caught, reaching(gated.client):
+        gated.promote(1)
+    lines = caught.value.found.splitlines()
+    assert lines[0] == "Policy 'evidence' refuses to move version 1 of 'delay' to Production:"
+    assert lines[1].startswith("- at least 1 passed gate: no report.")
+    assert caught.value.fix == "mlflow-ext gate delay 1"
+
+
+def test_an_error_of_a_gated_registry_keeps_its_parts(gated):
+    gated.add_versions(1)
+    with pytest.raises(RefusedError) as caught, reaching(gated.client):
+        gated.client.set_model_version_tag("delay", "1", "mlflow_ext.pending", "{}")
+    assert caught.value.found.startswith("model 'delay': tag 'mlflow_ext.pending'")
+    assert caught.value.expected == "a tag of another name; evidence goes into the ledger"
+    assert caught.value.fix == "mlflow-ext gate delay VERSION"
+
+
+def test_a_refusal_keeps_its_words_on_the_way_from_a_server(gated):
+    gated.add_versions(1)
+    with pytest.raises(mlflow.MlflowException) as refused:
+        gated.promote(1)
+    document = {"error_code": "PERMISSION_DENIED", "message": refused.value.message}
+    with speak() as protocol:
+        protocol.answer("", document, status=403)
+        with pytest.raises(RefusedError) as caught:
+            read_snapshot(connect(protocol.url), "delay")
+    assert caught.value.found == refused.value.message
+
+
+def test_a_server_that_lets_nobody_in_has_not_refused_anything():
+    with speak() as protocol:
+        protocol.answer("", b"Permission denied", status=403)
+        with pytest.raises(StoreUnreachableError, match="Permission denied"):
+            read_snapshot(connect(protocol.url), "delay")

@@ -366,7 +366,7 @@ def test_a_write_that_no_decision_permits_is_caught(judged, refused):
         "other case": lambda s: alias(s, alias="CHAMPION", version=2),
     }
     for way, change in ways.items():
-        assert "is governed by a policy" in refused(write, change), way
+        assert "a policy governs them" in refused(write, change), way
     write(lambda s: setattr(version(s, 2), "current_stage", "Archived"))
     write(lambda s: alias(s, alias="free", version=2))
     assert judged.state() == (

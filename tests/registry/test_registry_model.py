@@ -15,10 +15,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from mlflow_ext.errors import RegistryStateError
+from mlflow_ext.errors import ModelNotFoundError, RegistryStateError
 from mlflow_ext.project import load_project
 from mlflow_ext.records import to_json
-from mlflow_ext.registry.card import ModelCard, load_policy
+from mlflow_ext.registry.card import ModelCard, describe_model, load_policy, write_policy
 from mlflow_ext.registry.model import as_doubles, log_model, register_model
 
 PROJECT = load_project(Path(__file__).resolve().parents[2] / "project.yaml")
@@ -42,6 +42,11 @@ def make_card(project=PROJECT):
         fingerprints={"features": "f" * 64},
         kpis={"roc_auc": 0.7123456, "brier": 0.2},
     )
+
+
+def register(shop, logged, card):
+    describe_model(shop.client, card)
+    return register_model(shop.client, logged, card)
 
 
 def log(model, rows, **tags):
@@ -78,7 +83,7 @@ def test_the_requirements_are_exact_and_explicit(shop, rows, boosting):
 def test_a_model_of_local_code_is_logged_by_cloudpickle_and_loads_elsewhere(shop, rows):
     model = make_pipeline(FunctionTransformer(lambda x: x * 2), LogisticRegression())
     logged = log(model.fit(rows, rows["hour"] > 12), rows)
-    version = register_model(shop.client, logged, make_card()).version
+    version = register(shop, logged, make_card()).version
     tags = shop.client.get_model_version("flight-delay", str(version)).tags
     assert logged.serialization == tags["mlflow_ext.serialization"] == "cloudpickle"
     code = f"import mlflow; print(type(mlflow.sklearn.load_model('{logged.uri}')).__name__)"
@@ -88,7 +93,7 @@ def test_a_model_of_local_code_is_logged_by_cloudpickle_and_loads_elsewhere(shop
 
 def test_a_version_says_whence_it_comes(shop, rows, boosting):
     logged = log(boosting, rows, **{"mlflow_ext.commit": "abc", "mlflow_ext.dirty": "true"})
-    registration = register_model(shop.client, logged, make_card())
+    registration = register(shop, logged, make_card())
     version = shop.client.get_model_version("flight-delay", str(registration.version))
     assert (registration.version, registration.logged) == (1, logged)
     assert (version.run_id, version.source) == (logged.run_id, logged.uri)
@@ -104,35 +109,45 @@ def test_a_version_says_whence_it_comes(shop, rows, boosting):
 
 
 def test_the_registered_model_says_what_it_is_for(shop, rows, boosting):
-    register_model(shop.client, log(boosting, rows), make_card())
+    register(shop, log(boosting, rows), make_card())
     model = shop.client.get_registered_model("flight-delay")
     assert PROJECT.goal in model.description and PROJECT.owner in model.description
     assert "**roc_auc** >= 0.67: below this" in model.description
     assert model.tags["goal"] == PROJECT.goal
     assert model.tags["owner"] == PROJECT.owner
     assert model.tags["kpi.brier"] == "<= 0.21"
+
+
+def test_the_policy_is_read_as_it_was_written(shop):
+    describe_model(shop.client, make_card())
+    write_policy(shop.client, PROJECT.promotion)
     assert load_policy(shop.client, "flight-delay") == PROJECT.promotion
+
+
+def test_a_model_that_nobody_has_described_gets_no_version(shop, rows, boosting):
+    with pytest.raises(ModelNotFoundError, match="model 'flight-delay' is not in the registry"):
+        register_model(shop.client, log(boosting, rows), make_card())
 
 
 def test_registering_again_returns_the_version_that_is_there(shop, rows, boosting):
     logged = log(boosting, rows)
-    first = register_model(shop.client, logged, make_card())
-    assert register_model(shop.client, logged, make_card()) == first
-    other = register_model(shop.client, log(boosting, rows), make_card())
+    first = register(shop, logged, make_card())
+    assert register(shop, logged, make_card()) == first
+    other = register(shop, log(boosting, rows), make_card())
     assert other.version == 2
 
 
 def test_a_changed_project_updates_what_the_model_says(shop, rows, boosting):
     logged = log(boosting, rows)
-    register_model(shop.client, logged, make_card())
-    register_model(shop.client, logged, make_card(replace(PROJECT, owner="new@example.org")))
+    register(shop, logged, make_card())
+    register(shop, logged, make_card(replace(PROJECT, owner="new@example.org")))
     assert shop.client.get_registered_model("flight-delay").tags["owner"] == "new@example.org"
 
 
 def test_a_text_too_long_for_the_registry_is_an_error_before_it_is_cut(shop, rows, boosting):
     logged, wordy = log(boosting, rows), replace(PROJECT, goal="late " * 1000)
     with pytest.raises(RegistryStateError, match="at most 5000"):
-        register_model(shop.client, logged, make_card(wordy))
+        register(shop, logged, make_card(wordy))
 
 
 def test_without_a_run_there_is_nothing_to_log_to(shop, rows, boosting):
