@@ -5,6 +5,7 @@ Whoever registers, judges and promotes asks `find_mode` once and then does the s
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
     from mlflow_ext.project import Promotion
+
+NOT_OURS = "the promotion section of project.yaml does not govern"
 
 
 class Mode(Protocol):
@@ -92,7 +95,7 @@ class GatedMode:
         if _is_own(present) and present["digest"] == policy_digest(wanted):
             return ()
         if _is_own(present) and present["policy"]["name"] != wanted.name:
-            return (f"not {wanted.name}: mlflow-ext policy show {model}",)
+            return (f"{NOT_OURS}; see: mlflow-ext policy show {shlex.quote(model)}",)
         return self._set(model, wanted)
 
     def governing(self, model: str) -> str:
@@ -123,7 +126,7 @@ class GatedMode:
         try:
             self.registry.ask("policy/set", model=model, policy=dump_policy(policy), reason=reason)
         except RefusedError as error:
-            return (f"not {policy.name}: {error.found}; expected: {error.expected}",)
+            return (f"{NOT_OURS}: {error.found}; expected: {error.expected}",)
         return ()
 
 

@@ -1,4 +1,4 @@
-"""Registering, judging and promoting ask once whether the registry is gated, and then do the same."""
+"""Registering, judging and promoting are the same calls on plain MLflow and a gated registry."""
 
 from dataclasses import replace
 
@@ -11,7 +11,7 @@ from mlflow_ext.records import Kind
 from mlflow_ext.registry.advisory.status import ADVISORY
 from mlflow_ext.registry.card import load_policy
 from mlflow_ext.registry.dossier import PromotionRequest
-from mlflow_ext.registry.mode import AdvisoryMode, GatedMode, find_mode
+from mlflow_ext.registry.mode import NOT_OURS, AdvisoryMode, GatedMode, find_mode
 from mlflow_ext.registry.remote import LocalRegistry
 from mlflow_ext.registry.rules import dump_policy, parse_policy, policy_digest, policy_of
 from mlflow_ext.registry.submit import Judgement
@@ -78,7 +78,7 @@ def test_a_changed_promotion_section_replaces_the_earlier_one(gated, mode):
 
 def test_a_policy_that_a_person_has_set_stays_and_is_named(gated, mode):
     set_policy(gated, name="strict", stages={"Production": {"approvals": {"count": 2}}})
-    assert mode.govern(PROMOTION) == ("not project.yaml: mlflow-ext policy show delay",)
+    assert mode.govern(PROMOTION) == (f"{NOT_OURS}; see: mlflow-ext policy show delay",)
     assert mode.governing("delay").startswith("policy 'strict' governs (ledger line ")
     assert len(gated.lines(Kind.POLICY)) == 1
 
@@ -88,7 +88,8 @@ def test_a_policy_with_owners_is_kept_by_the_registry_and_the_refusal_is_told(ga
     values = dump_policy(owned) | {"groups": {"owners": ["ann"]}, "owners": ["owners"]}
     set_policy(gated, **values)
     [objection] = mode.govern(PROMOTION)
-    assert "may not replace policy 'project.yaml'; expected: one of its owners: ann" in objection
+    assert objection.startswith(f"{NOT_OURS}: '")
+    assert objection.endswith("; expected: one of its owners: ann")
     assert gated.lines(Kind.POLICY)[-1].body["digest"] == policy_digest(parse_policy(values))
 
 
