@@ -23,8 +23,8 @@ from pipelines.main import run
 
 MODEL = "flight-delay"
 OPTIONS = {"through": "2013-04", "reuse": True, "n_trials": None, "timeout": None, "study": ""}
-BLIND = {"numeric": ["day_of_week"], "categorical": ["origin"], "known_afterwards": []}
-"""Features from which nobody could tell which flights are late."""
+BLIND = {"random_state": 0, "early_stopping": False, "min_samples_leaf": 5000}
+"""Leaves larger than the table: the model says the same of every flight."""
 
 
 @dataclass
@@ -83,8 +83,9 @@ def write_on(told):
     """Run the job, run it again, and run it with a candidate that knows nothing."""
     told["good"], told["again"] = tell(), tell()
     file = Path("project.yaml")
-    blind = load_yaml(file) | {"features": BLIND}
-    file.write_text(yaml.safe_dump(blind, sort_keys=False))
+    project = load_yaml(file)
+    project["search"]["fixed"] = BLIND
+    file.write_text(yaml.safe_dump(project, sort_keys=False))
     told["bad"] = tell()
 
 
@@ -135,14 +136,18 @@ def test_a_good_candidate_gets_to_production_by_itself(story):
     assert (int(version.version), version.current_stage) == (1, "Production")
 
 
-def test_the_promotion_section_of_the_project_is_the_policy_and_no_tag(story):
+def test_the_promotion_section_of_the_project_is_the_policy(story):
     shown = story.ask("policy/show", model=MODEL)
     assert shown["digest"] == policy_digest(
         policy_of(load_project(ROOT / "project.yaml").promotion)
     )
     said = f"policy 'project.yaml' governs ({shown['source']}, set by {shown['actor']})"
     assert said in story.told["good"][1]
-    assert "mlflow_ext.policy" not in story.client.get_registered_model(MODEL).tags
+
+
+@pytest.mark.slow
+def test_a_gated_registry_is_not_asked_to_keep_the_policy_in_a_tag(server):
+    assert "mlflow_ext.policy" not in server.client.get_registered_model(MODEL).tags
 
 
 def test_every_gate_has_signed_evidence_and_a_tag_for_the_eye(story):
@@ -166,7 +171,7 @@ def test_a_candidate_that_knows_nothing_is_refused_and_stays_out(story):
     assert code == 1
     assert "Production: gate champion: failed: roc_auc against models:/flight-delay/1" in said
     assert story.client.get_model_version(MODEL, "2").current_stage == "Staging"
-    assert story.client.get_model_version_by_alias(MODEL, "champion").version == 1
+    assert int(story.client.get_model_version_by_alias(MODEL, "champion").version) == 1
 
 
 def test_history_tells_what_happened_and_why(story):
