@@ -10,7 +10,8 @@ from pathlib import Path
 
 import mlflow
 import pytest
-from playwright.sync_api import expect, sync_playwright
+from browsers import choose_old_registry, open_browser, open_page
+from playwright.sync_api import expect
 from servers import ROOT, free_port, serve
 
 from pipelines.main import STEPS
@@ -19,17 +20,6 @@ pytestmark = pytest.mark.slow
 
 PROJECT_FILES = ("MLproject", "conda.yaml", "project.yaml", "pipelines", "expectations")
 MODEL = "flight-delay"
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or "chromium"
-# Chromium is told not to call home: the test uses loopback only.
-QUIET = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 
 
 def run(folder, *command):
@@ -87,19 +77,14 @@ def ui(folder, first):
 
 @pytest.fixture(scope="module")
 def browser():
-    expect.set_options(timeout=30_000)
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=list(QUIET))
+    with open_browser() as chromium:
         yield chromium
-        chromium.close()
 
 
 @pytest.fixture
 def page(browser):
-    opened = browser.new_page(viewport={"width": 1600, "height": 1000})
-    opened.set_default_timeout(60_000)
-    yield opened
-    opened.close()
+    with open_page(browser, 1600, 1000) as opened:
+        yield opened
 
 
 def step_runs(client, step):
@@ -213,8 +198,7 @@ def test_new_registry_ui_shows_stage_and_alias(ui, page):
 
 def test_old_registry_ui_shows_the_stage(ui, page):
     page.goto(f"{ui}/#/models/{MODEL}/versions/1")
-    page.get_by_role("switch", name="New model registry UI").click()
-    page.get_by_role("dialog").get_by_role("button", name="Disable").click()
+    choose_old_registry(page)
     expect(page.locator("body")).to_contain_text(re.compile(r"Stage\s*:?\s*Production"))
     page.goto(f"{ui}/#/models/{MODEL}")
     expect(page.locator("body")).to_contain_text(re.compile(r"Version 1[\s\S]*Production"))

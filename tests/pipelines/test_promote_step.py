@@ -1,57 +1,71 @@
-"""How far the job goes with a version that its gates allow everywhere."""
+"""How far the job goes with a version, from what the gates have said about it."""
 
 import pytest
-from registry_shop import Shop
 
+from mlflow_ext.project import Promotion, StageRule
+from mlflow_ext.records import Check, GateReport, Verdict
+from mlflow_ext.registry.advisory.evidence import attach_reports
 from pipelines.gate import Gated
 from pipelines.promote import promote
 from pipelines.register import Registered
 
+PROMOTION = Promotion(
+    model="delay",
+    stages={
+        "Staging": StageRule(requires=("metrics",), alias="challenger"),
+        "Production": StageRule(requires=("metrics",), alias="champion"),
+    },
+)
+
 
 @pytest.fixture
-def shop(tracking):
-    return Shop(tracking)
+def client(tracking):
+    tracking.create_registered_model("delay")
+    return tracking
 
 
-def go_up(promotion, version):
+def go_up(client, version, verdict=Verdict.PASSED):
+    """Judge a version, and promote it as the last step of a run does."""
+    report = GateReport(
+        gate="metrics",
+        subject=f"models:/delay/{version}",
+        checks=(Check(name="roc_auc", verdict=verdict, expected=">= 0.67", observed=0.7),),
+        fingerprints={},
+        config_digest="c" * 64,
+        created_ms=0,
+    )
+    attach_reports(client, "delay", version, client.create_run("0").info.run_id, [report])
     registered = Registered(
         model="delay", version=version, source="models:/m-1", policy="", objections=()
     )
-    return promote(promotion, registered, Gated(reports=(), evidence=()))
+    return promote(PROMOTION, registered, Gated(reports=(report,), evidence=()))
 
 
-def test_a_version_goes_through_every_stage_of_the_policy(shop):
-    promotion = shop.add_model(1)
-    shop.judge(1)
-    promoted = go_up(promotion, 1)
-    assert (promoted.stage, promoted.aliases, promoted.refusals) == (
-        "Production",
-        ("champion",),
-        (),
-    )
+def add_version(client):
+    return int(client.create_model_version("delay", "s3://bucket/model").version)
 
 
-def test_the_first_stage_that_refuses_is_the_last_one_tried(shop):
-    promotion = shop.add_model(1)
-    shop.judge(1, metrics="failed")
-    promoted = go_up(promotion, 1)
+def test_a_version_goes_through_every_stage_of_the_policy(client):
+    promoted = go_up(client, add_version(client))
+    assert (promoted.stage, promoted.aliases) == ("Production", ("champion",))
+    assert promoted.refusals == ()
+
+
+def test_the_first_stage_that_refuses_is_the_last_one_tried(client):
+    promoted = go_up(client, add_version(client), Verdict.FAILED)
     assert promoted.stage == "None"
     [refusal] = promoted.refusals
     assert refusal.startswith("Staging: gate metrics: failed")
 
 
-def test_a_run_for_older_data_does_not_put_an_older_version_back(shop):
+def test_a_run_for_older_data_does_not_put_an_older_version_back(client):
     """A gated registry takes that for a rollback, which asks for no gates."""
-    promotion = shop.add_model(2)
-    for version in (1, 2):
-        shop.judge(version)
-        assert go_up(promotion, version).refusals == ()
-    assert shop.state()[0] == {1: "Archived", 2: "Production"}
-    promoted = go_up(promotion, 1)
+    older, newer = add_version(client), add_version(client)
+    assert [go_up(client, version).stage for version in (older, newer)] == ["Production"] * 2
+    promoted = go_up(client, older)
     assert promoted.stage == "Staging"
-    [refusal] = promoted.refusals
-    assert refusal == (
+    assert promoted.refusals == (
         "Production: version 2 is newer; to go back to an older one: "
-        "mlflow-ext rollback delay --reason '...'"
+        "mlflow-ext rollback delay --reason '...'",
     )
-    assert shop.state()[0] == {1: "Staging", 2: "Production"}
+    assert client.get_model_version("delay", str(newer)).current_stage == "Production"

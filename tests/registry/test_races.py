@@ -1,7 +1,6 @@
 """Two who promote at one moment: MLflow alone leaves both in Production, the gated registry one."""
 
 import multiprocessing
-import threading
 
 import mlflow
 import pytest
@@ -9,6 +8,7 @@ import sqlalchemy as sa
 from gated_shop import ALIAS_ONLY, MODEL, GatedShop, on_each_database
 from mlflow.exceptions import MlflowException
 from mlflow.store.db.utils import create_sqlalchemy_engine
+from together import together
 
 from mlflow_ext.records import Kind
 from mlflow_ext.registry.schema import prepare
@@ -29,25 +29,6 @@ def alias_only(tmp_path, monkeypatch):
     file.write_text(ALIAS_ONLY)
     monkeypatch.setenv("MLFLOW_EXT_DEFAULT_POLICY", str(file))
     return file
-
-
-def together(*actions):
-    """Do everything at one moment, each in a thread; return what went wrong."""
-    barrier, errors = threading.Barrier(len(actions)), []
-
-    def run(action):
-        barrier.wait()
-        try:
-            action()
-        except Exception as error:  # it belongs to the test, not to the thread
-            errors.append(error)
-
-    threads = [threading.Thread(target=run, args=(action,)) for action in actions]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return errors
 
 
 def promoter(client, version):
