@@ -9,6 +9,7 @@ import pytest
 from judged_models import declare, fit, fit_blind, register
 from servers import free_port, serve
 
+from mlflow_ext.cli import run
 from mlflow_ext.errors import RegistryStateError
 from mlflow_ext.plugins.jobs import recompute
 from mlflow_ext.registry.governance import server_key_id
@@ -76,7 +77,13 @@ def gated_server(tracking, tmp_path, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     server_key_id.cache_clear()  # a server has one key for life, a test process has many
     with serve(
-        tmp_path, free_port(), *stores, "--artifacts-destination", str(tmp_path / "artifacts")
+        tmp_path,
+        free_port(),
+        *stores,
+        "--artifacts-destination",
+        str(tmp_path / "artifacts"),
+        "--app-name",
+        "mlflow-ext",
     ) as url:
         mlflow.set_tracking_uri(url)
         mlflow.set_registry_uri(url)
@@ -92,7 +99,7 @@ def evidence(tmp_path, version):
 
 
 @pytest.mark.slow
-def test_the_server_judges_by_its_own_gates_and_signs_what_it_found(gated_server, tmp_path):
+def test_the_server_judges_by_its_own_gates_and_signs_what_it_found(gated_server, tmp_path, capsys):
     client = mlflow.MlflowClient()
     mlflow.set_experiment("over http")
     good, blind = register(client, fit()), register(client, fit_blind())
@@ -107,6 +114,7 @@ def test_the_server_judges_by_its_own_gates_and_signs_what_it_found(gated_server
     assert "min_acc" in json.dumps(job)
     assert evidence(tmp_path, blind) == {}
 
-    assert run_job(gated_server, model="delay", version=blind)["status"] == "SUCCEEDED"
+    assert run(["recompute", "delay", str(blind), "--tracking-uri", gated_server]) == 1
+    assert "recomputed" in capsys.readouterr().out
     failed = ("failed", "recomputed")
     assert evidence(tmp_path, blind) == {"metrics": failed, "champion": failed}

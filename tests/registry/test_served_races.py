@@ -2,6 +2,7 @@
 
 import signal
 from collections import deque
+from contextlib import suppress
 from functools import partial
 from http.client import HTTPException
 from itertools import count
@@ -12,7 +13,8 @@ from servers import Server, free_port, gated_server, running
 from together import together
 
 pytestmark = pytest.mark.slow
-PROMOTIONS = 200
+NUMBERS = range(1, 201)
+"""Of the promotions that are sent."""
 UNTIL_THE_KILL = 80
 CLIENTS = 4
 VERSIONS = 5
@@ -23,23 +25,23 @@ MANY = 400
 
 @pytest.fixture(scope="module")
 def single(empty_store, tmp_path_factory):
-    """One gated server on SQLite, and the folder of its files."""
+    """One gated server on SQLite, and a shop at it."""
     folder = tmp_path_factory.mktemp("single")
     database = folder / "mlflow.db"
     database.write_bytes(empty_store.read_bytes())
     with running(gated_server(folder, f"sqlite:///{database}")) as servers:
-        yield servers, folder
+        yield servers, open_shops(servers, folder)
 
 
 @pytest.fixture(scope="module")
 def pair(postgres_server, postgres_template, tmp_path_factory):
-    """Two gated servers on one PostgreSQL, and the folder of their files."""
+    """Two gated servers on one PostgreSQL, and a shop at each."""
     folder = tmp_path_factory.mktemp("pair")
     with (
         postgres_server.database(postgres_template) as database,
         running(*(gated_server(folder, database) for _ in range(2))) as servers,
     ):
-        yield servers, folder
+        yield servers, open_shops(servers, folder)
 
 
 @pytest.fixture(params=["single", "pair"])
@@ -55,7 +57,7 @@ def plain_pair(postgres_store, tmp_path):
     quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     pair = [Server(tmp_path, free_port(), *stores, *files, **quiet) for _ in range(2)]
     with running(*pair) as servers:
-        yield [ServedShop(server.url, tmp_path) for server in servers]
+        yield open_shops(servers, tmp_path)
 
 
 def open_shops(servers, folder):
@@ -106,30 +108,29 @@ def test_two_servers_of_plain_mlflow_leave_two_versions_in_production(plain_pair
 
 
 def test_two_gated_servers_leave_one(pair):
-    shops = open_shops(*pair)
+    _, shops = pair
     model = add_judged_model(shops[0], 2)
     for _ in range(ROUNDS):
         [winner] = race(shops, model)
         assert shops[1].client.get_model_version_by_alias(model, "champion").version == str(winner)
         move(shops[1], model, winner, "Archived")
-    assert_whole(shops[1], model)
+    assert check(shops[1], model) == []
 
 
 def test_no_promotion_is_half_done_after_a_kill(served):
     """SIGKILL in the middle of many promotions: what was answered stays, the rest can be sent."""
-    servers, folder = served
-    shops = open_shops(servers, folder)
+    servers, shops = served
     model = add_judged_model(shops[0], VERSIONS)
-    waiting, answered = deque(range(PROMOTIONS)), {}
+    waiting, answered = deque(NUMBERS), {}
 
     promote_all(shops, model, waiting, answered, partial(kill, servers))
     assert len(waiting) >= CLIENTS - 1, "nothing was under way"
-    with_new_life(servers)
-    assert_whole(shops[0], model, answered)
+    start_again(servers)
+    assert len(check(shops[0], model, answered)) == 1
 
     promote_all(shops, model, waiting, answered)
-    assert sorted(answered) == list(range(PROMOTIONS))
-    assert_whole(shops[-1], model, answered)
+    assert sorted(answered) == list(NUMBERS)
+    assert len(check(shops[-1], model, answered)) == 1
 
 
 def kill(servers):
@@ -137,7 +138,7 @@ def kill(servers):
         server.end(signal.SIGKILL)
 
 
-def with_new_life(servers):
+def start_again(servers):
     for server in servers:
         server.launch()
     for server in servers:
@@ -149,17 +150,23 @@ def promote_all(shops, model, waiting, answered, kill=lambda: None):
     answers = count(len(answered) + 1)
 
     def work(shop):
-        while waiting:
-            number = waiting.popleft()
+        while number := take(waiting):
             try:
                 answered[number] = promote(shop, model, number)
             except (OSError, HTTPException):  # the server is gone
-                return waiting.append(number)
+                waiting.append(number)
+                break
             if next(answers) == UNTIL_THE_KILL:
                 kill()
 
     clients = [partial(work, shops[client % len(shops)]) for client in range(CLIENTS)]
     assert together(*clients) == []
+
+
+def take(waiting):
+    """Take one of what is waiting; None when nothing is left."""
+    with suppress(IndexError):
+        return waiting.popleft()
 
 
 def promote(shop, model, number):
@@ -181,20 +188,21 @@ def reason_of(number):
     return f"promotion {number}"
 
 
-def assert_whole(shop, model, answered=None):
-    """What the ledger tells from its beginning is what stages and aliases show."""
+def check(shop, model, answered=None):
+    """See that stages and aliases are what the ledger tells; return who is in Production."""
     _, audit = shop.ask("audit/verify")
     assert audit["problems"] == []
     assert audit["rows"] == audit["head"]["seq"]
     steps = shop.ask("history", model=model)[1]["transitions"]
-    stages = dict.fromkeys(stages_of(shop, model), "None")
+    found = stages_of(shop, model)
+    told = dict.fromkeys(found, "None")
     for step in steps:
-        assert step["from_stage"] == stages[step["version"]]
-        stages[step["version"]] = step["to_stage"]
-    assert stages == stages_of(shop, model)
-    holders = [version for version, stage in stages.items() if stage == "Production"]
-    assert len(holders) == (1 if answered else 0)
+        assert step["from_stage"] == told[step["version"]]
+        told[step["version"]] = step["to_stage"]
+    assert told == found
+    holders = [version for version, stage in found.items() if stage == "Production"]
     aliases = shop.client.get_registered_model(model).aliases
     assert [int(version) for version in aliases.values()] == holders
     moved = [number for number, answer in (answered or {}).items() if answer.get("transition")]
     assert {reason_of(number) for number in moved} <= {step["reason"] for step in steps}
+    return holders
