@@ -36,6 +36,7 @@ class ServedShop:
         self.folder = folder
         self.headers = headers or {}
         self.client = mlflow.MlflowClient(url, url)
+        self.experiment = "0"
         self._numbers = count(1)
 
     def call(self, path, body=None, method=None, headers=None):
@@ -66,7 +67,7 @@ class ServedShop:
         return model
 
     def add_version(self, model=MODEL):
-        run = self.client.create_run("0")
+        run = self.client.create_run(self.experiment)
         self.client.log_text(run.info.run_id, f"flavors: {{}} # {run.info.run_id}", "model/MLmodel")
         folder = f"{run.info.artifact_uri}/model"
         return self.client.create_model_version(model, folder, run.info.run_id)

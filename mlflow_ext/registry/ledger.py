@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from mlflow_ext.errors import LedgerError
-from mlflow_ext.records import Entry, Kind
+from mlflow_ext.records import Action, Entry, Kind, Transition
 from mlflow_ext.registry.caller import Caller
 from mlflow_ext.registry.chain import Break, Link, canonical, entry_hash, find_breaks, hash_link
 from mlflow_ext.registry.outbox import enqueue
@@ -197,6 +197,12 @@ def intact(entry: Entry) -> Entry:
             "mlflow-ext audit verify",
         )
     return entry
+
+
+def transition_of(entry: Entry) -> Transition:
+    """Return the move that a line of that kind tells of."""
+    told = entry.body["transition"]
+    return Transition(**{**told, "action": Action(told["action"])})
 
 
 def entry_of(row: Any) -> Entry:

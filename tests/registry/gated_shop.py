@@ -9,6 +9,8 @@ from registry_shop import make_report
 
 from mlflow_ext.records import Check, Kind, Trust, Verdict
 from mlflow_ext.registry import ledger
+from mlflow_ext.registry.caller import Caller
+from mlflow_ext.registry.service import perform
 from mlflow_ext.registry.signing import load_key, seal
 from mlflow_ext.registry.standing import read_standing
 from mlflow_ext.registry.statement import Binding, make_statement
@@ -101,6 +103,15 @@ class GatedShop:
                 version_created_ms=row.created_ms if row else None,
             )
             return ledger.append(moment.session, draft)
+
+    def ask(self, operation, actor="ann", is_claimed=True, **payload):
+        """Have an operation answered, as *actor* asks it over HTTP."""
+        caller = Caller(actor=actor, is_claimed=is_claimed, client="test")
+        return perform(self.store, operation, caller, payload)
+
+    def govern(self, actor="ann", model=MODEL, **policy):
+        """Set a policy of these parts, as its owner does."""
+        return self.ask("policy/set", actor, model=model, policy={"name": "own", **policy})
 
     def promote(self, version, model=MODEL, stage="Production"):
         return self.client.transition_model_version_stage(model, str(version), stage)

@@ -212,7 +212,7 @@ def test_the_net_under_the_store_holds_in_every_workspace(workspaces, gated):
     with workspaces("team-a"):
         gated.add_versions(1)
         with (
-            pytest.raises(MlflowException, match="is governed by a policy"),
+            pytest.raises(MlflowException, match="a policy governs them"),
             gated.store.ManagedSessionMaker(read_only=False) as session,
         ):
             session.query(SqlModelVersion).one().current_stage = "Production"

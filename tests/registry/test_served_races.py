@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 NUMBERS = range(1, 201)
 """Of the promotions that are sent."""
 UNTIL_THE_KILL = 80
-CLIENTS = 4
+CLIENTS = 8
 VERSIONS = 5
 ROUNDS = 15
 MANY = 400

@@ -110,7 +110,7 @@ def _decisive(store: GatedStore, asked: PerhapsModel) -> list[Entry]:
 def _told(entry: Entry) -> Transition:
     """Return a line as a transition; a refusal is one that did not happen."""
     if entry.body["transition"]:
-        return Transition(**entry.body["transition"])
+        return ledger.transition_of(entry)
     asked, dossier = entry.body["request"], entry.body["dossier"]
     unmet = [need["name"] for need in entry.body["decision"]["requirements"] if not need["is_met"]]
     refused = Transition(

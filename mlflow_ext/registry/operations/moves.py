@@ -129,7 +129,7 @@ def _live_history(moment: Moment) -> list[Entry]:
 
 def _find_target(moment: Moment, asked: Undo, entries: list[Entry]) -> int | Transition:
     """Return the version to go back to, or the rollback that this very request has made before."""
-    steps = [Transition(**entry.body["transition"]) for entry in entries]
+    steps = [ledger.transition_of(entry) for entry in entries]
     policy, _ = find_policy(moment)
     known = {step.version for step in steps} | {s.replaced for s in steps if s.replaced}
     standing = read_standing(moment.session, moment.workspace, asked.model, *known)

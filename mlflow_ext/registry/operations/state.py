@@ -20,7 +20,9 @@ from mlflow_ext.registry.operations._operation import (
     Right,
 )
 from mlflow_ext.registry.operations.evidence import read_evidence
+from mlflow_ext.registry.policy import AT_REST
 from mlflow_ext.registry.signing import load_key
+from mlflow_ext.registry.standing import read_standing
 from mlflow_ext.registry.store import GatedStore
 
 if TYPE_CHECKING:
@@ -48,9 +50,11 @@ def status(store: GatedStore, asked: AboutModel) -> Document:
     versions = sorted(_versions(store, asked.model), key=lambda v: -int(v.version))
     with store.reading(asked.model) as moment:
         policy, _ = find_policy(moment)
+        standing = read_standing(moment.session, moment.workspace, moment.model)
+    active = {number: standing.stage_of(number, policy) for number in standing.versions}
     known = dict(registered.tags)
     described = [
-        _describe(store, registered, version, is_newest=version is versions[0])
+        _describe(store, registered, version, active, is_newest=version is versions[0])
         for version in versions
     ]
     return asdict(
@@ -85,11 +89,17 @@ def _versions(store: GatedStore, model: str) -> Iterator[ModelVersion]:
 
 
 def _describe(
-    store: GatedStore, registered: RegisteredModel, version: ModelVersion, *, is_newest: bool
+    store: GatedStore,
+    registered: RegisteredModel,
+    version: ModelVersion,
+    active: dict[int, str],
+    *,
+    is_newest: bool,
 ) -> tuple[VersionStatus, list[str]]:
     """Describe a version; evidence is read where it matters, so that a long list stays quick."""
-    number, stage = int(version.version), str(version.current_stage)
-    matters = is_newest or stage in ("Staging", "Production")
+    number = int(version.version)
+    stage = active.get(number, str(version.current_stage))
+    matters = is_newest or stage not in AT_REST
     about = AboutVersion(model=registered.name, version=number)
     evidence = read_evidence(store, about) if matters else ()
     described = VersionStatus(
