@@ -32,12 +32,18 @@ LEAKS = (
 
 
 @pytest.fixture(autouse=True)
-def _clean_mlflow_state(monkeypatch):
-    for name in LEAKS:
-        monkeypatch.delenv(name, raising=False)
+def _clean_mlflow_state():
+    forget()
     yield
     while mlflow.active_run():
         mlflow.end_run()
+    forget()  # the next one may be a fixture of a whole module, which no other runs before
+
+
+def forget():
+    """Leave no variable behind: `mlflow.set_experiment` writes one, whoever cleans up after it."""
+    for name in LEAKS:
+        os.environ.pop(name, None)
 
 
 @pytest.fixture(scope="session")

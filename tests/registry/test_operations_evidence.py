@@ -1,5 +1,7 @@
 """Evidence: what is taken in, how it is shown, and withdrawing it."""
 
+from dataclasses import replace
+
 import pytest
 from gated_shop import MODEL, failed_check, on_each_database
 
@@ -75,7 +77,8 @@ def test_what_is_added_is_listed_and_lets_the_version_in(shop):
     ],
 )
 def test_evidence_about_something_else_is_refused_with_all_that_came_with_it(shop, lie, reason):
-    good, other = shop.sign(shop.bind(1)), shop.sign(shop.bind(1, **lie))
+    binding = shop.bind(1)
+    good, other = shop.sign(binding), shop.sign(replace(binding, **lie))
     with pytest.raises(RefusedError) as error:
         add(shop, good, other)
     assert error.value.found == f"evidence of gate 'metrics' for version 1 of 'delay': {reason}"
@@ -86,7 +89,7 @@ def test_evidence_about_something_else_is_refused_with_all_that_came_with_it(sho
 def test_a_broken_signature_is_refused(shop):
     envelope = shop.sign(shop.bind(1))
     envelope["payload"] = shop.sign(shop.bind(1), gate="data")["payload"]
-    with pytest.raises(RefusedError, match="gate 'unknown' .* the signature does not hold"):
+    with pytest.raises(RefusedError, match="the signature does not hold"):
         add(shop, envelope)
 
 
@@ -153,7 +156,7 @@ def test_only_the_policys_owners_withdraw(shop):
     assert [told["problem"] for told in list_all(shop)] == ["it was revoked"]
 
 
-def test_an_edited_piece_is_listed_as_such_where_no_decision_rests_on_it(shop):
+def test_evidence_about_files_of_before_is_listed_with_its_problem(shop):
     [number] = add(shop, shop.sign(shop.bind(1)))
     (shop.folder / "files" / "0" / "MLmodel").write_text("others")
     assert [told["problem"] for told in list_all(shop)] == ["the model's files have changed"]

@@ -7,6 +7,7 @@ from mlflow.exceptions import MlflowException
 from mlflow_ext import __version__
 from mlflow_ext.errors import RequestError, UnknownNameError
 from mlflow_ext.records import Verdict
+from mlflow_ext.registry import tags
 from mlflow_ext.registry.signing import load_key
 
 
@@ -73,8 +74,8 @@ def test_status_tells_the_policys_own_stages_and_their_gates(gated):
 
 def test_status_tells_provenance_and_what_the_model_is_for(gated):
     gated.add_versions(1)
-    for key, value in {"commit": "abc", "dirty": "true", "kpi.roc_auc": "0.7"}.items():
-        gated.client.set_model_version_tag(MODEL, "1", f"mlflow_ext.{key}", value)
+    for key, value in {tags.COMMIT: "abc", tags.DIRTY: "true", "kpi.roc_auc": "0.7"}.items():
+        gated.client.set_model_version_tag(MODEL, "1", key, value)
     gated.client.update_registered_model(MODEL, "who is late?")
     answer, versions = status(gated)
     assert answer["goal"] == "who is late?"
