@@ -278,7 +278,6 @@ class Kind(StrEnum):
     """A version was created."""
     DELETION = "deletion"
     RENAME = "rename"
-    ERASURE = "erasure"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -313,7 +313,7 @@ def _move(moment: Moment, ruling: Ruling, transition: Transition | None) -> ledg
         "model_digest": ruling.model_digest,
     }
     kind = Kind.TRANSITION if transition else Kind.REFUSAL
-    return _draft(moment, ruling, kind, ruling.row, body)
+    return ledger.draft(moment, kind, body, ruling.row, ruling.request.to_stage)
 
 
 def _archive(moment: Moment, ruling: Ruling, version: int) -> ledger.Draft:
@@ -332,21 +332,4 @@ def _archive(moment: Moment, ruling: Ruling, version: int) -> ledger.Draft:
     )
     row = ruling.standing.versions[version]
     body = {"transition": asdict(transition)}
-    draft = _draft(moment, ruling, Kind.TRANSITION, row, body)
-    return replace(draft, stage=to_stage)
-
-
-def _draft(
-    moment: Moment, ruling: Ruling, kind: Kind, row: VersionRow, body: dict[str, Any]
-) -> ledger.Draft:
-    return ledger.Draft(
-        workspace=moment.workspace,
-        kind=kind,
-        model=moment.model,
-        caller=moment.caller,
-        time_ms=moment.now_ms,
-        body=body,
-        version=row.version,
-        version_created_ms=row.created_ms,
-        stage=ruling.request.to_stage,
-    )
+    return ledger.draft(moment, Kind.TRANSITION, body, row, to_stage)

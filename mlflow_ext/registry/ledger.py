@@ -26,6 +26,9 @@ from mlflow_ext.registry.tables import heads, ledger, webhooks
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
+    from mlflow_ext.registry.standing import VersionRow
+    from mlflow_ext.registry.transaction import Moment
+
 VOTES = (Kind.APPROVAL, Kind.REJECTION)
 AUTHORS = (Kind.REGISTRATION, Kind.REQUEST, Kind.EVIDENCE)
 ABOUT_A_VERSION = (*VOTES, *AUTHORS, Kind.REVOCATION)
@@ -51,6 +54,35 @@ class Draft:
     version: int | None = None
     version_created_ms: int | None = None
     stage: str | None = None
+
+
+def draft(
+    moment: Moment,
+    kind: Kind,
+    body: dict[str, Any],
+    row: VersionRow | None = None,
+    stage: str | None = None,
+) -> Draft:
+    """Begin a line about the model of a transaction, or about one of its versions.
+
+    Args:
+        moment: The transaction; it says who asks, and when.
+        kind: What the line tells.
+        body: What the kind of line holds, as JSON values.
+        row: The version; None: the model as a whole.
+        stage: The stage the line is about, if any.
+    """
+    return Draft(
+        workspace=moment.workspace,
+        kind=kind,
+        model=moment.model,
+        caller=moment.caller,
+        time_ms=moment.now_ms,
+        body=body,
+        version=row.version if row else None,
+        version_created_ms=row.created_ms if row else None,
+        stage=stage,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -28,7 +28,13 @@ from mlflow_ext.registry.reserved import (
     objection_to_version_tag,
 )
 from mlflow_ext.registry.rules import Policy
-from mlflow_ext.registry.standing import IS_PROMPT, PROMPT_SOURCES, Standing, read_standing
+from mlflow_ext.registry.standing import (
+    IS_PROMPT,
+    PROMPT_SOURCES,
+    Standing,
+    VersionRow,
+    read_standing,
+)
 from mlflow_ext.registry.tags import STAGE
 from mlflow_ext.registry.transaction import Moment, transaction
 
@@ -113,7 +119,7 @@ class GatedStore(Moves):
             super().delete_model_version(name, version)
             is_known = number in standing.versions and not standing.is_exempt(number)
             if policy.stages and is_known:
-                self._append(moment, Kind.DELETION, {}, standing, number)
+                _write(moment, Kind.DELETION, {}, standing.versions[number])
 
     @told_to_mlflow
     def delete_registered_model(self, name: str) -> None:
@@ -122,7 +128,7 @@ class GatedStore(Moves):
             policy, _ = self._unless_protected(moment, "deleted")
             super().delete_registered_model(name)
             if policy.stages:
-                self._append(moment, Kind.DELETION, {})
+                _write(moment, Kind.DELETION, {})
 
     @told_to_mlflow
     def rename_registered_model(self, name: str, new_name: str) -> RegisteredModel:
@@ -136,7 +142,7 @@ class GatedStore(Moves):
             )
             renamed = super().rename_registered_model(name, new_name)
             if policy.stages or later.stages:
-                self._append(moment, Kind.RENAME, {"new_name": new_name})
+                _write(moment, Kind.RENAME, {"new_name": new_name})
             return renamed
 
     @told_to_mlflow
@@ -162,7 +168,7 @@ class GatedStore(Moves):
             if source not in PROMPT_SOURCES and find_policy(moment)[0].stages:
                 standing = read_standing(session, moment.workspace, name, int(created.version))
                 body = {"source": source, "run_id": created.run_id}
-                self._append(moment, Kind.REGISTRATION, body, standing, int(created.version))
+                _write(moment, Kind.REGISTRATION, body, standing.versions[int(created.version)])
             return created
 
     @told_to_mlflow
@@ -237,27 +243,6 @@ class GatedStore(Moves):
                 )
         return policy, standing
 
-    def _append(
-        self,
-        moment: Moment,
-        kind: Kind,
-        body: dict[str, Any],
-        standing: Standing | None = None,
-        version: int | None = None,
-    ) -> None:
-        created = standing.versions[version].created_ms if standing and version else None
-        draft = ledger.Draft(
-            workspace=moment.workspace,
-            kind=kind,
-            model=moment.model,
-            caller=moment.caller,
-            time_ms=moment.now_ms,
-            body=body,
-            version=version,
-            version_created_ms=created,
-        )
-        ledger.append(moment.session, draft)
-
     def _has_models(self, name: str, key: str) -> bool:
         """Tell whether a model holds versions that are no prompts, if that matters for *key*."""
         if key != IS_PROMPT:
@@ -289,6 +274,10 @@ class GatedStore(Moves):
                 tag.key == key,
             )
             return moment.session.execute(query).scalar() is not None
+
+
+def _write(moment: Moment, kind: Kind, body: dict[str, Any], row: VersionRow | None = None) -> None:
+    ledger.append(moment.session, ledger.draft(moment, kind, body, row))
 
 
 def _allowed(outcome: Outcome) -> ModelVersion | None:

@@ -7,7 +7,7 @@ import pytest
 from gated_shop import GatedShop, on_each_database
 
 from mlflow_ext.errors import RefusedError
-from mlflow_ext.records import Kind, Trust
+from mlflow_ext.records import Kind, Trust, Verdict
 from mlflow_ext.registry.governance import server_key_id
 from mlflow_ext.registry.signing import load_key
 
@@ -120,6 +120,7 @@ def test_from_registry_to_registry_the_first_signature_is_what_counts(dev, prod,
 
 
 def test_a_version_with_other_files_is_refused(dev, prod):
+    (prod.folder / "files" / "0" / "MLmodel").write_text("others")
     told = refusal_of(prod, export(dev), version=1)
     assert told.endswith("for version 1 of 'late': the model's files have changed")
 
@@ -215,10 +216,13 @@ def test_what_dev_recomputed_is_not_recomputed_here(gated, server_key, open_regi
     assert why_not(prod) == ["metrics passed, but only attested"]
 
 
-def test_a_failed_gate_travels_too_and_stops_it(dev, prod):
-    bad = dev.sign(dev.bind(1), "failed", "data")
+def test_a_failed_gate_travels_too_and_cannot_be_left_out(dev, prod):
+    bad = dev.sign(dev.bind(1), Verdict.FAILED, "data")
     dev.ask("evidence/add", model=DEV, version=1, envelopes=[bad])
-    take_in(prod, export(dev))
+    bundle = export(dev)
+    picked = bundle | {"envelopes": [e for e in bundle["envelopes"] if e != bad]}
+    assert "the evidence of line 4 was left out" in refusal_of(prod, picked)
+    take_in(prod, bundle)
     assert any("data failed" in found for found in why_not(prod))
 
 

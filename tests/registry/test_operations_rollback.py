@@ -2,6 +2,7 @@
 
 import pytest
 from gated_shop import MODEL, on_each_database
+from together import together
 
 from mlflow_ext.errors import RefusedError, RegistryStateError
 from mlflow_ext.records import Kind
@@ -136,3 +137,12 @@ def test_what_was_live_before_the_ledger_began_is_a_way_back(gated, monkeypatch)
     gated.judge(2)
     gated.promote(2)
     assert roll_back(gated)["version"] == 1
+
+
+@on_each_database
+def test_two_at_one_moment_make_one_rollback(shop):
+    errors = together(*[lambda: roll_back(shop)] * 3)
+    assert errors == []
+    made = [line.body["transition"] for line in shop.lines(Kind.TRANSITION)]
+    assert [move["action"] for move in made].count("rollback") == 1
+    assert shop.state() == ({1: "Production", 2: "None", 3: "Archived"}, {"champion": 1})

@@ -3,7 +3,7 @@
 import pytest
 from gated_shop import MODEL, on_each_database
 
-from mlflow_ext.errors import UnknownNameError
+from mlflow_ext.errors import RequestError, UnknownNameError
 from mlflow_ext.records import Kind
 
 PEOPLE = {"risk": ["ann", "rita", "ray"]}
@@ -97,3 +97,10 @@ def test_a_vote_about_a_stage_that_the_policy_leaves_free_is_told(shop):
     with pytest.raises(UnknownNameError, match="unknown stage 'Staging' in policy 'own'"):
         vote(shop, "approve", "rita", to="Staging")
     assert shop.lines(Kind.APPROVAL) == []
+
+
+@pytest.mark.parametrize("verb", ["request", "approve", "reject"])
+def test_a_vote_cannot_be_a_dry_run(shop, verb):
+    with pytest.raises(RequestError, match="dry_run: Unexpected keyword"):
+        vote(shop, verb, "rita", dry_run=True)
+    assert shop.lines(Kind.REQUEST, Kind.APPROVAL, Kind.REJECTION) == []

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic.dataclasses import dataclass
 
 from mlflow_ext.errors import RefusedError
-from mlflow_ext.records import Entry, Kind
+from mlflow_ext.records import Kind
 from mlflow_ext.registry import ledger
 from mlflow_ext.registry.bundle import check_bundle, make_bundle
 from mlflow_ext.registry.governance import expect, find_policy
@@ -21,10 +21,8 @@ from mlflow_ext.registry.operations._operation import (
 )
 from mlflow_ext.registry.operations.evidence import append_evidence, check_counts
 from mlflow_ext.registry.rules import dump_policy
-from mlflow_ext.registry.standing import VersionRow
 from mlflow_ext.registry.statement import attest_imported
 from mlflow_ext.registry.store import GatedStore
-from mlflow_ext.registry.transaction import Moment
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -67,7 +65,8 @@ def take_in(store: GatedStore, asked: Arrival) -> Document:
         judged = [(each, attest_imported(each, expected, policy)) for each in envelopes]
         for _, attestation in judged:
             check_counts(asked, attestation)
-        line = _append_story(moment, row, asked.bundle)
+        story = ledger.draft(moment, Kind.IMPORT, {"bundle": asked.bundle}, row)
+        line = ledger.append(moment.session, story)
         written = [append_evidence(moment, row, *each, imported=line.id) for each in judged]
     return {"ids": [entry.id for entry in written]}
 
@@ -78,20 +77,6 @@ OPERATIONS: Operations = {
         answer=take_in, payload=Arrival, right=Right.UPDATE, is_write=True
     ),
 }
-
-
-def _append_story(moment: Moment, row: VersionRow, bundle: dict[str, Any]) -> Entry:
-    draft = ledger.Draft(
-        workspace=moment.workspace,
-        kind=Kind.IMPORT,
-        model=moment.model,
-        caller=moment.caller,
-        time_ms=moment.now_ms,
-        body={"bundle": bundle},
-        version=row.version,
-        version_created_ms=row.created_ms,
-    )
-    return ledger.append(moment.session, draft)
 
 
 def _check(asked: Arrival, problems: list[str]) -> None:

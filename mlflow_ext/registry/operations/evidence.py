@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -130,17 +130,9 @@ def revoke(store: GatedStore, asked: Withdrawal) -> Document:
     with store.holding(entry.model) as moment:
         check_owner(moment)
         body = {"entry": entry.id, "reason": asked.reason}
-        draft = ledger.Draft(
-            workspace=moment.workspace,
-            kind=Kind.REVOCATION,
-            model=entry.model,
-            caller=moment.caller,
-            time_ms=moment.now_ms,
-            body=body,
-            version=entry.version,
-            version_created_ms=entry.version_created_ms,
-        )
-        return {"entry": asdict(ledger.append(moment.session, draft))}
+        line = ledger.draft(moment, Kind.REVOCATION, body)
+        about = replace(line, version=entry.version, version_created_ms=entry.version_created_ms)
+        return {"entry": asdict(ledger.append(moment.session, about))}
 
 
 def check_counts(asked: AboutVersion, attestation: Attestation) -> None:
@@ -172,17 +164,7 @@ def append_evidence(
         "trust": str(attestation.trust),
         **more,
     }
-    draft = ledger.Draft(
-        workspace=moment.workspace,
-        kind=Kind.EVIDENCE,
-        model=moment.model,
-        caller=moment.caller,
-        time_ms=moment.now_ms,
-        body=body,
-        version=row.version,
-        version_created_ms=row.created_ms,
-    )
-    return ledger.append(moment.session, draft)
+    return ledger.append(moment.session, ledger.draft(moment, Kind.EVIDENCE, body, row))
 
 
 OPERATIONS: Operations = {

@@ -159,15 +159,6 @@ def _vote(store: GatedStore, asked: AboutMove, kind: Kind) -> Document:
         if stage not in policy.stages:
             raise UnknownNameError("stage", stage, list(policy.stages), f"policy '{policy.name}'")
         row = store.version_row(moment, asked.version)
-        draft = ledger.Draft(
-            workspace=moment.workspace,
-            kind=kind,
-            model=asked.model,
-            caller=moment.caller,
-            time_ms=moment.now_ms,
-            body={"to_stage": stage, "reason": asked.reason},
-            version=row.version,
-            version_created_ms=row.created_ms,
-            stage=stage,
-        )
-        return {"entry": asdict(ledger.append(moment.session, draft))}
+        body = {"to_stage": stage, "reason": asked.reason}
+        line = ledger.draft(moment, kind, body, row, stage)
+        return {"entry": asdict(ledger.append(moment.session, line))}

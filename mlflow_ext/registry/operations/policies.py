@@ -52,15 +52,8 @@ def set_policy(store: GatedStore, asked: NewPolicy) -> Document:
             "digest": policy_digest(policy),
             "reason": asked.reason,
         }
-        draft = ledger.Draft(
-            workspace=moment.workspace,
-            kind=Kind.POLICY,
-            model=asked.model,
-            caller=moment.caller,
-            time_ms=moment.now_ms,
-            body=body,
-        )
-        return {"entry": asdict(ledger.append(moment.session, draft))}
+        line = ledger.draft(moment, Kind.POLICY, body)
+        return {"entry": asdict(ledger.append(moment.session, line))}
 
 
 OPERATIONS: Operations = {
