@@ -44,7 +44,7 @@ def make_bundle(entries: Sequence[Entry], policy: dict[str, Any], digest: str) -
     Returns:
         A bundle. Its envelopes are the evidence about these very files that was not withdrawn.
     """
-    about = [envelope for envelope in _standing(entries) if not _flaw(envelope, digest)]
+    about = [envelope for envelope in _standing(entries).values() if not _flaw(envelope, digest)]
     bundle = _Bundle(
         model_digest=digest, policy=policy, envelopes=tuple(about), entries=tuple(entries)
     )
@@ -103,20 +103,23 @@ def _evidence_problems(bundle: _Bundle) -> Iterator[str]:
         yield "it holds no evidence about these files"
     standing = _standing(bundle.entries)
     for number, envelope in enumerate(bundle.envelopes, 1):
-        if envelope not in standing:
+        if envelope not in standing.values():
             yield f"envelope {number} is not that of a line, or was withdrawn"
         if flaw := _flaw(envelope, bundle.model_digest):
             yield f"envelope {number}: {flaw}"
+    for seq, envelope in standing.items():
+        if envelope not in bundle.envelopes and not _flaw(envelope, bundle.model_digest):
+            yield f"the evidence of line {seq} was left out"
 
 
-def _standing(entries: Sequence[Entry]) -> list[Any]:
-    """Return the envelopes of the evidence that no later line withdraws."""
+def _standing(entries: Sequence[Entry]) -> dict[int, Any]:
+    """Return line -> envelope for the evidence that no later line withdraws."""
     withdrawn = [entry.body.get("entry") for entry in entries if entry.kind is Kind.REVOCATION]
-    return [
-        entry.body.get("envelope")
+    return {
+        entry.seq: entry.body.get("envelope")
         for entry in entries
         if entry.kind is Kind.EVIDENCE and entry.id not in withdrawn
-    ]
+    }
 
 
 def _flaw(envelope: Any, digest: str) -> str:

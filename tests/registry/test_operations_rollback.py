@@ -139,6 +139,14 @@ def test_what_was_live_before_the_ledger_began_is_a_way_back(gated, monkeypatch)
     assert roll_back(gated)["version"] == 1
 
 
+def test_where_production_is_free_nothing_is_recorded_to_go_back_to(shop):
+    shop.govern(stages={"shadow": {"alias": "shadow"}})
+    before = shop.state()
+    with pytest.raises(RegistryStateError, match="leaves Production free, so nothing is recorded"):
+        roll_back(shop)
+    assert shop.state() == before
+
+
 @on_each_database
 def test_two_at_one_moment_make_one_rollback(shop):
     errors = together(*[lambda: roll_back(shop)] * 3)

@@ -63,9 +63,15 @@ class AboutVersion(AboutModel):
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class AboutMove(AboutVersion):
+class AboutStage(AboutVersion):
     """A version and the stage it is to go to."""
 
     to: Text
     reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class AboutMove(AboutStage):
+    """The same, to be done or only to be decided."""
+
     dry_run: bool = False

@@ -17,12 +17,14 @@ from mlflow_ext.registry.operations._operation import (
     STRICT,
     AboutModel,
     AboutMove,
+    AboutStage,
     Document,
     Operation,
     Operations,
     Right,
     Text,
 )
+from mlflow_ext.registry.rules import Policy
 from mlflow_ext.registry.standing import read_standing
 from mlflow_ext.registry.store import GatedStore
 from mlflow_ext.registry.terms import canonical_stage
@@ -54,7 +56,9 @@ def rollback(store: GatedStore, asked: Undo) -> Document:
     The same request made twice in a row is one rollback.
 
     Raises:
-        RegistryStateError: Nothing is in Production, or history knows nothing to go back to.
+        RegistryStateError: Nothing is in Production, history knows nothing to go back to, or the
+            policy leaves Production free, so that nothing is recorded.
+        RefusedError: The version is not as it was when it was good.
     """
     with store.reading(asked.model) as moment:
         entries = _live_history(moment)
@@ -63,26 +67,26 @@ def rollback(store: GatedStore, asked: Undo) -> Document:
         return asdict(target)
     request = _request(asked.model, target, LIVE, asked.reason, Action.ROLLBACK)
     outcome = store.move(request)
-    if outcome.transition is None:
+    if not outcome.decision.is_allowed:
         raise RefusedError(
             describe_refusal(outcome.policy, outcome.decision),
             "a version that is as it was when it was good",
             f"mlflow-ext history {asked.model}",
         )
-    return asdict(outcome.transition)
+    return asdict(outcome.transition or _newest(store, asked))
 
 
-def request(store: GatedStore, asked: AboutMove) -> Document:
+def request(store: GatedStore, asked: AboutStage) -> Document:
     """Record that somebody wants a version to go to a stage."""
     return _vote(store, asked, Kind.REQUEST)
 
 
-def approve(store: GatedStore, asked: AboutMove) -> Document:
+def approve(store: GatedStore, asked: AboutStage) -> Document:
     """Record that the caller is for it; whether the caller counts is for the policy to say."""
     return _vote(store, asked, Kind.APPROVAL)
 
 
-def reject(store: GatedStore, asked: AboutMove) -> Document:
+def reject(store: GatedStore, asked: AboutStage) -> Document:
     """Record that the caller is against it."""
     return _vote(store, asked, Kind.REJECTION)
 
@@ -91,9 +95,9 @@ OPERATIONS: Operations = {
     "promote": Operation(answer=promote, payload=AboutMove, right=Right.UPDATE, is_write=True),
     "force": Operation(answer=force, payload=AboutMove, right=Right.UPDATE, is_write=True),
     "rollback": Operation(answer=rollback, payload=Undo, right=Right.UPDATE, is_write=True),
-    "request": Operation(answer=request, payload=AboutMove, right=Right.READ, is_write=True),
-    "approve": Operation(answer=approve, payload=AboutMove, right=Right.READ, is_write=True),
-    "reject": Operation(answer=reject, payload=AboutMove, right=Right.READ, is_write=True),
+    "request": Operation(answer=request, payload=AboutStage, right=Right.READ, is_write=True),
+    "approve": Operation(answer=approve, payload=AboutStage, right=Right.READ, is_write=True),
+    "reject": Operation(answer=reject, payload=AboutStage, right=Right.READ, is_write=True),
 }
 
 
@@ -127,10 +131,17 @@ def _live_history(moment: Moment) -> list[Entry]:
     )
 
 
+def _newest(store: GatedStore, asked: Undo) -> Transition:
+    """Return the move of somebody who was quicker: the version is there already."""
+    with store.reading(asked.model) as moment:
+        return ledger.transition_of(_live_history(moment)[-1])
+
+
 def _find_target(moment: Moment, asked: Undo, entries: list[Entry]) -> int | Transition:
     """Return the version to go back to, or the rollback that this very request has made before."""
     steps = [ledger.transition_of(entry) for entry in entries]
     policy, _ = find_policy(moment)
+    _check_recorded(policy, asked.model)
     known = {step.version for step in steps} | {s.replaced for s in steps if s.replaced}
     standing = read_standing(moment.session, moment.workspace, asked.model, *known)
     held = standing.holders(LIVE, policy)
@@ -152,7 +163,16 @@ def _find_target(moment: Moment, asked: Undo, entries: list[Entry]) -> int | Tra
     )
 
 
-def _vote(store: GatedStore, asked: AboutMove, kind: Kind) -> Document:
+def _check_recorded(policy: Policy, model: str) -> None:
+    if LIVE not in policy.stages:
+        raise RegistryStateError(
+            f"policy '{policy.name}' of model '{model}' leaves {LIVE} free, so nothing is recorded",
+            f"a policy with a rule for {LIVE}, whose history tells what was good",
+            f"mlflow-ext promote {model} VERSION --to {LIVE} --reason '...'",
+        )
+
+
+def _vote(store: GatedStore, asked: AboutStage, kind: Kind) -> Document:
     stage = canonical_stage(asked.to)
     with store.holding(asked.model) as moment:
         policy, _ = find_policy(moment)
