@@ -33,9 +33,9 @@ from servers import free_port, serve  # noqa: E402
 
 from mlflow_ext.plugins.registry_store import build_registry_store  # noqa: E402
 from mlflow_ext.records import Check, GateReport, Kind, Trust, Verdict  # noqa: E402
-from mlflow_ext.registry import ledger  # noqa: E402
-from mlflow_ext.registry.caller import Caller  # noqa: E402
-from mlflow_ext.registry.service import perform  # noqa: E402
+from mlflow_ext.registry.gated import ledger  # noqa: E402
+from mlflow_ext.registry.gated.caller import Caller  # noqa: E402
+from mlflow_ext.registry.gated.service import perform  # noqa: E402
 from mlflow_ext.registry.signing import load_key, seal  # noqa: E402
 from mlflow_ext.registry.statement import Binding, make_statement  # noqa: E402
 

@@ -36,7 +36,7 @@ def command(auth: bool, gates: Path | None, more: tuple[str, ...], **options: st
     What stands behind `--` goes to `mlflow server` as it is.
     """
     from mlflow_ext.cli import MLFLOW_DEFAULTS
-    from mlflow_ext.registry.launch import Launch, advise, prepare_auth
+    from mlflow_ext.registry.gated.launch import Launch, advise, prepare_auth
 
     launch = Launch(options=options, more=more, is_guarded=auth, gates=gates)
     words = launch.command()

@@ -13,8 +13,8 @@ def create_app() -> Any:
     from mlflow.environment_variables import _MLFLOW_SGI_NAME
     from mlflow.server import app
 
-    from mlflow_ext.registry.api import add_routes
-    from mlflow_ext.registry.web import complete
+    from mlflow_ext.registry.gated.api import add_routes
+    from mlflow_ext.registry.gated.web import complete
 
     add_routes(app)
     if _MLFLOW_SGI_NAME.get() != "uvicorn":  # type: ignore[no-untyped-call]
@@ -28,9 +28,9 @@ def create_auth_app() -> Any:
     """Build the application behind basic-auth, which asks for MLflow's own rights on models."""
     from mlflow.server import app, auth
 
-    from mlflow_ext.registry.api import add_routes
-    from mlflow_ext.registry.permissions import validators
-    from mlflow_ext.registry.web import complete
+    from mlflow_ext.registry.gated.api import add_routes
+    from mlflow_ext.registry.gated.permissions import validators
+    from mlflow_ext.registry.gated.web import complete
 
     add_routes(app)
     auth.BEFORE_REQUEST_VALIDATORS.update(validators())

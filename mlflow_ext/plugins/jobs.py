@@ -1,4 +1,4 @@
-"""The MLflow job by which a server judges a version itself; see `registry/recomputation.py`.
+"""The MLflow job by which a server judges a version itself; see `registry/gated/recomputation.py`.
 
 MLflow knows it by two environment variables of the server, not by an entry point.
 """
@@ -35,7 +35,7 @@ def recompute(model: str, version: int) -> dict[str, Any]:
     from mlflow_ext.gates.declaration import read_declaration
     from mlflow_ext.gates.registered import judge_version
     from mlflow_ext.records import Trust
-    from mlflow_ext.registry.recomputation import SERVER, server_gates
+    from mlflow_ext.registry.gated.recomputation import SERVER, server_gates
     from mlflow_ext.registry.remote import require_registry
     from mlflow_ext.registry.submit import judge_copy, submit_reports
 

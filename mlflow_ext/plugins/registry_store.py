@@ -21,7 +21,7 @@ def build_registry_store(store_uri: str, tracking_uri: str | None = None) -> Any
     from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore
     from mlflow.store.model_registry.sqlalchemy_workspace_store import WorkspaceAwareSqlAlchemyStore
 
-    from mlflow_ext.registry.store import GatedStore
+    from mlflow_ext.registry.gated.store import GatedStore
 
     has_workspaces = MLFLOW_ENABLE_WORKSPACES.get()  # type: ignore[no-untyped-call]
     upstream = WorkspaceAwareSqlAlchemyStore if has_workspaces else SqlAlchemyStore

@@ -20,6 +20,6 @@ class ActorRequestHeader(RequestHeaderProvider):
         import os
 
         from mlflow_ext.process import current_actor
-        from mlflow_ext.registry.caller import claim
+        from mlflow_ext.registry.gated.caller import claim
 
         return claim(os.environ.get("MLFLOW_EXT_ACTOR") or current_actor())

@@ -1,7 +1,7 @@
 """Asking a gated registry, on a server or in this process, with one call for every operation.
 
 A server is asked over plain HTTP: neither MLflow nor pandas is imported, so a command answers at
-once. What it answers is what `mlflow_ext.registry.service` answers in this process.
+once. What it answers is what `mlflow_ext.registry.gated.service` answers in this process.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from mlflow_ext.errors import (
     StoreUnreachableError,
 )
 from mlflow_ext.process import current_actor
-from mlflow_ext.registry.caller import CLIENT_HEADER, Caller, claim
 from mlflow_ext.registry.connection import (
     ACCEPTABLE,
     DOCTOR,
@@ -29,6 +28,7 @@ from mlflow_ext.registry.connection import (
     reaching_address,
     registry_address,
 )
+from mlflow_ext.registry.gated.caller import CLIENT_HEADER, Caller, claim
 from mlflow_ext.registry.transport import Answer, Transport, patience
 
 API = "/api/2.0/mlflow-ext"
@@ -133,7 +133,7 @@ class LocalRegistry:
 
     def ask(self, operation: str, **payload: Any) -> dict[str, Any]:
         """As `Registry.ask`, in this process."""
-        from mlflow_ext.registry.service import perform
+        from mlflow_ext.registry.gated.service import perform
 
         with reaching_address(self.address):
             return perform(self._store, operation, self._caller, _given(payload))

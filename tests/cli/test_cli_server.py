@@ -15,7 +15,7 @@ from servers import free_port, serve
 
 from mlflow_ext.cli import run
 from mlflow_ext.errors import ServerOptionError
-from mlflow_ext.registry.launch import Launch, check_database
+from mlflow_ext.registry.gated.launch import Launch, check_database
 
 PROGRAM = ("-c", "from mlflow_ext.cli import main; main()", "server")
 SQLITE = {"backend_store_uri": "sqlite:///mlflow.db", "port": "5001", "host": None}

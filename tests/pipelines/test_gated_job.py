@@ -16,7 +16,7 @@ from small_project import ROOT, be_lenient, make_project
 from mlflow_ext import cli
 from mlflow_ext.project import load_project
 from mlflow_ext.registry.connection import reaching
-from mlflow_ext.registry.governance import server_key_id
+from mlflow_ext.registry.gated.governance import server_key_id
 from mlflow_ext.registry.remote import find_registry
 from mlflow_ext.registry.rules import policy_digest, policy_of
 from pipelines.main import run

@@ -17,8 +17,8 @@ from servers import serve_gated
 
 from mlflow_ext.plugins.request_headers import ActorRequestHeader
 from mlflow_ext.process import current_actor
-from mlflow_ext.registry.operations._operation import Nothing, Right
-from mlflow_ext.registry.service import OPERATIONS
+from mlflow_ext.registry.gated.operations._operation import Nothing, Right
+from mlflow_ext.registry.gated.service import OPERATIONS
 
 PASSWORD = "a long enough password"
 AUTH = f"""\
@@ -221,7 +221,7 @@ def test_without_uvicorn_the_flask_application_is_served_and_guarded(empty_store
     code = """
 import os
 from mlflow_ext.plugins.app import create_app
-from mlflow_ext.registry.freezing import refuse_frozen
+from mlflow_ext.registry.gated.freezing import refuse_frozen
 app = create_app()
 answer = app.test_client().get("/api/2.0/mlflow-ext/info", headers={"Host": "localhost"})
 is_guarded = refuse_frozen in app.before_request_funcs[None]

@@ -4,7 +4,7 @@ import tomllib
 from importlib import metadata
 from pathlib import Path
 
-from mlflow_ext.registry.recomputation import JOB_FUNCTIONS, JOB_VARIABLES
+from mlflow_ext.registry.gated.recomputation import JOB_FUNCTIONS, JOB_VARIABLES
 
 ROOT = Path(__file__).resolve().parents[2]
 

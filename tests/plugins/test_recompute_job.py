@@ -12,8 +12,8 @@ from servers import free_port, serve
 from mlflow_ext.cli import run
 from mlflow_ext.errors import RegistryStateError
 from mlflow_ext.plugins.jobs import recompute
-from mlflow_ext.registry.governance import server_key_id
-from mlflow_ext.registry.recomputation import (
+from mlflow_ext.registry.gated.governance import server_key_id
+from mlflow_ext.registry.gated.recomputation import (
     GATES_VARIABLE,
     JOB,
     JOB_VARIABLES,

@@ -9,8 +9,8 @@ from mlflow.store.db.utils import create_sqlalchemy_engine
 from receivers import receive
 from registry_shop import Shop
 
-from mlflow_ext.registry.governance import server_key_id
-from mlflow_ext.registry.tables import metadata
+from mlflow_ext.registry.gated.governance import server_key_id
+from mlflow_ext.registry.gated.tables import metadata
 
 
 @pytest.fixture

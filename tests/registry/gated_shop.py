@@ -8,11 +8,11 @@ import sqlalchemy as sa
 from registry_shop import make_report
 
 from mlflow_ext.records import Check, Kind, Trust, Verdict
-from mlflow_ext.registry import ledger
-from mlflow_ext.registry.caller import Caller
-from mlflow_ext.registry.service import perform
+from mlflow_ext.registry.gated import ledger
+from mlflow_ext.registry.gated.caller import Caller
+from mlflow_ext.registry.gated.service import perform
+from mlflow_ext.registry.gated.standing import read_standing
 from mlflow_ext.registry.signing import load_key, seal
-from mlflow_ext.registry.standing import read_standing
 from mlflow_ext.registry.statement import Binding, make_statement
 
 MODEL = "delay"

@@ -169,12 +169,16 @@ EDITS = {
         [
             "envelope 1 is not that of a line, or was withdrawn",
             "envelope 1: the signature does not hold",
+            "the evidence of line 5 was left out",
         ],
     ),
-    "no evidence": (drop("envelopes", 0), ["it holds no evidence about these files"]),
+    "no evidence": (
+        drop("envelopes", 0),
+        ["it holds no evidence about these files", "the evidence of line 5 was left out"],
+    ),
     "other files": (
         lambda bundle: bundle.update(model_digest=OTHER_FILES),
-        ["envelope 1: it is about other files"],
+        ["envelope 1: it is about other files", "the evidence of line 6 was left out"],
     ),
 }
 

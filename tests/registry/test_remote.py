@@ -22,6 +22,7 @@ from protocol_server import API, speak
 from mlflow_ext.errors import RefusedError, RegistryStateError, StoreUnreachableError
 from mlflow_ext.registry import remote
 from mlflow_ext.registry.connection import registry_address
+from mlflow_ext.registry.gated.service import OPERATIONS
 from mlflow_ext.registry.remote import (
     READS,
     LocalRegistry,
@@ -29,7 +30,6 @@ from mlflow_ext.registry.remote import (
     find_registry,
     require_registry,
 )
-from mlflow_ext.registry.service import OPERATIONS
 
 VARIABLES = (
     "MLFLOW_TRACKING_USERNAME",

@@ -1,0 +1,335 @@
+"""What a gated registry does inside one transaction: find the policy, gather, decide, record."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlflow_ext.errors import RefusedError
+from mlflow_ext.records import (
+    Action,
+    Attestation,
+    Decision,
+    Entry,
+    Kind,
+    Transition,
+    Vote,
+    to_dict,
+)
+from mlflow_ext.registry.chain import canonical
+from mlflow_ext.registry.dossier import Dossier, PromotionRequest
+from mlflow_ext.registry.gated import ledger
+from mlflow_ext.registry.gated.standing import Standing, VersionRow
+from mlflow_ext.registry.gated.transaction import Moment
+from mlflow_ext.registry.policy import decide
+from mlflow_ext.registry.rules import (
+    BUILT_IN,
+    EVIDENCE,
+    STAGES,
+    Policy,
+    members,
+    parse_policy,
+    policy_digest,
+    read_policy,
+)
+
+if TYPE_CHECKING:
+    from mlflow_ext.registry.statement import Expected
+
+DEFAULT_POLICY = "MLFLOW_EXT_DEFAULT_POLICY"
+"""Environment variable: a built-in policy or a YAML file, for models without one of their own."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ruling:
+    """A decision together with everything it was taken from."""
+
+    request: PromotionRequest
+    policy: Policy
+    standing: Standing
+    dossier: Dossier
+    decision: Decision
+    model_digest: str
+    """SHA-256 of the version's files at this moment, hex; empty when they cannot be read."""
+    is_clearing: bool = False
+    """The versions that hold the stage are archived, as the stage's rule or the client wants."""
+
+    @property
+    def row(self) -> VersionRow:
+        """The version that was asked about."""
+        return self.standing.versions[self.request.version]
+
+    @property
+    def from_stage(self) -> str:
+        """Where the version stands."""
+        return self.standing.stage_of(self.request.version, self.policy)
+
+    @property
+    def alias(self) -> str | None:
+        """The alias that moves with the stage that was asked for."""
+        governed = self.policy.stages.get(self.request.to_stage)
+        return governed.alias if governed else None
+
+    @property
+    def replaced(self) -> tuple[int, ...]:
+        """The versions that leave the stage to the one that was asked about, oldest first."""
+        held = self.standing.holders(self.request.to_stage, self.policy)
+        return tuple(v for v in held if self.is_clearing and v != self.request.version)
+
+
+def find_policy(moment: Moment) -> tuple[Policy, Entry | None]:
+    """Return the policy that governs the model, and the line that set it; None: the default."""
+    entry = ledger.read_newest(moment.session, moment.workspace, moment.model, Kind.POLICY)
+    return policy_in(entry), entry
+
+
+def policy_in(entry: Entry | None) -> Policy:
+    """Return the policy that a line of the ledger sets; without one, the default of the server."""
+    if entry is not None:
+        return _parsed(canonical(entry.body["policy"]))
+    return default_policy(os.environ.get(DEFAULT_POLICY, EVIDENCE.name))
+
+
+def check_owner(moment: Moment) -> None:
+    """Let only the owners of a policy change what it rests on, where it names any.
+
+    Raises:
+        RefusedError: The caller is none of them.
+    """
+    policy, _ = find_policy(moment)
+    owners = members(policy, policy.owners)
+    if policy.owners and moment.caller.actor not in owners:
+        raise RefusedError(
+            f"'{moment.caller.actor}' is no owner of policy '{policy.name}'",
+            f"one of its owners: {', '.join(sorted(owners))}",
+            f"mlflow-ext policy show {moment.model}",
+        )
+
+
+def known_policies() -> tuple[Policy, ...]:
+    """Return the policies that can have governed without a line in the ledger."""
+    return (default_policy(os.environ.get(DEFAULT_POLICY, EVIDENCE.name)), *BUILT_IN.values())
+
+
+@cache
+def default_policy(named: str) -> Policy:
+    """Return a built-in policy by its name, or read it from a YAML file.
+
+    Raises:
+        ProjectFileError: There is neither such a policy nor such a file, or it is no policy.
+    """
+    return BUILT_IN[named] if named in BUILT_IN else read_policy(Path(named))
+
+
+def rule(
+    moment: Moment, case: ledger.Case, standing: Standing, request: PromotionRequest, digest: str
+) -> Ruling:
+    """Decide about *request* from what the ledger holds at this moment.
+
+    Args:
+        moment: The transaction.
+        case: The lines that matter.
+        standing: How the model stands.
+        request: What is asked for. A promotion to an older version than the one that holds the
+            stage, which has held it before, is a rollback.
+        digest: SHA-256 of the version's files, hex; empty when they cannot be read.
+    """
+    policy = policy_in(case.policy)
+    dossier = _gather(moment, case, standing, request, digest)
+    if request.action is Action.PROMOTE and dossier.has_been_there:
+        request = replace(request, action=Action.ROLLBACK)
+    return Ruling(
+        request=request,
+        policy=policy,
+        standing=standing,
+        dossier=dossier,
+        decision=decide(policy, request, dossier),
+        model_digest=digest,
+    )
+
+
+def read_attestations(
+    moment: Moment, policy: Policy, row: VersionRow, digest: str, entries: Sequence[Entry]
+) -> tuple[Attestation, ...]:
+    """Read the evidence among *entries*, each with the reason why it does not count, if so."""
+    from mlflow_ext.registry.statement import attest, attest_imported
+
+    found = [entry for entry in entries if entry.kind is Kind.EVIDENCE]
+    if not found:
+        return ()
+    revoked = {entry.body["entry"] for entry in entries if entry.kind is Kind.REVOCATION}
+    expected = expect(moment, row, digest)
+    judges = {False: attest, True: attest_imported}
+    judged = [
+        (e, judges["imported" in e.body](e.body["envelope"], expected, policy, e.id)) for e in found
+    ]
+    return tuple(replace(a, problem=_spoiled(e, revoked) or a.problem) for e, a in judged)
+
+
+def expect(moment: Moment, row: VersionRow, digest: str) -> Expected:
+    """Say what a statement must be about to count for a version as it is now."""
+    from mlflow_ext.registry.statement import Expected
+
+    return Expected(
+        workspace=moment.workspace,
+        model=moment.model,
+        version=row.version,
+        version_created_ms=row.created_ms,
+        model_digest=digest,
+        server_key_id=server_key_id(),
+        now_ms=moment.now_ms,
+    )
+
+
+@cache
+def server_key_id() -> str:
+    """Return the id of the key with which this server signs what it has recomputed."""
+    from mlflow_ext.registry.signing import load_key
+
+    return load_key().key_id
+
+
+def record_move(moment: Moment, ruling: Ruling) -> Transition:
+    """Write the transition that was carried out, and that of every version it replaced."""
+    transition = _transition(moment, ruling)
+    archived = [_archive(moment, ruling, version) for version in ruling.replaced]
+    ledger.append_all(moment.session, [_move(moment, ruling, transition), *archived])
+    return transition
+
+
+def record_refusal(moment: Moment, ruling: Ruling) -> None:
+    """Write that a request was refused, and why."""
+    ledger.append(moment.session, _move(moment, ruling, None))
+
+
+def describe_refusal(policy: str, decision: Decision) -> str:
+    """Say a refusal so that both registry UIs and every client can show it."""
+    lines = [f"- {need.name}: {need.found}. To mend it: {need.fix}" for need in decision.unmet]
+    what = f"version {decision.version} of '{decision.model}' to {decision.to_stage}"
+    return "\n".join([f"Policy '{policy}' refuses to move {what}:", *lines])
+
+
+@cache
+def _parsed(text: str) -> Policy:
+    import json
+
+    return parse_policy(json.loads(text))
+
+
+def _gather(
+    moment: Moment, case: ledger.Case, standing: Standing, request: PromotionRequest, digest: str
+) -> Dossier:
+    policy, row = policy_in(case.policy), standing.versions[request.version]
+    own = [entry for entry in case.about if _is_about(entry, row)]
+    last = case.last_move if case.last_move and _is_about(case.last_move, row) else None
+    newest = max(standing.holders(request.to_stage, policy), default=0)
+    may_return = request.action is Action.ROLLBACK or newest > row.version
+    before = _find_move_to(moment, row, request.to_stage) if may_return else None
+    return Dossier(
+        stages={v: standing.stage_of(v, policy) for v in sorted(standing.versions)},
+        attestations=read_attestations(moment, policy, row, digest, case.about),
+        votes=tuple(_vote(entry) for entry in own if entry.kind in ledger.VOTES),
+        authors=tuple(sorted({entry.actor for entry in own if entry.kind in ledger.AUTHORS})),
+        entered_ms=last.time_ms if last else row.created_ms,
+        has_been_there=may_return and (bool(before) or _has_left(last, request.to_stage)),
+        changed_files=_changes(before, digest),
+        now_ms=moment.now_ms,
+    )
+
+
+def _is_about(entry: Entry, row: VersionRow) -> bool:
+    """Tell whether a line is about this very version, and no other that had its number before."""
+    return entry.version_created_ms == row.created_ms
+
+
+def _find_move_to(moment: Moment, row: VersionRow, stage: str) -> Entry | None:
+    where = {"version": row.version, "version_created_ms": row.created_ms, "stage": stage}
+    session, workspace = moment.session, moment.workspace
+    return ledger.read_newest(session, workspace, moment.model, Kind.TRANSITION, **where)
+
+
+def _has_left(last: Entry | None, stage: str) -> bool:
+    """Tell whether a version was in *stage* before the ledger began, and was replaced there."""
+    return last is not None and last.body["transition"]["from_stage"] == stage
+
+
+def _changes(before: Entry | None, digest: str) -> str:
+    """Say how the files differ from those with which the version held the stage."""
+    held = before.body.get("model_digest", "") if before else digest
+    if held == digest:
+        return ""
+    return f"its files have digest {digest or 'unknown'}, when it was there they had {held}"
+
+
+def _spoiled(entry: Entry, revoked: set[int]) -> str:
+    if not ledger.is_intact(entry):
+        return f"line {entry.seq} of the ledger was edited"
+    return "it was revoked" if entry.id in revoked else ""
+
+
+def _vote(entry: Entry) -> Vote:
+    return Vote(
+        id=entry.id,
+        actor=entry.actor,
+        is_approval=entry.kind is Kind.APPROVAL,
+        to_stage=entry.stage or "",
+        time_ms=entry.time_ms,
+        reason=entry.body["reason"],
+    )
+
+
+def _transition(moment: Moment, ruling: Ruling) -> Transition:
+    is_ruled = ruling.request.to_stage in ruling.policy.stages
+    action = ruling.request.action
+    if action is Action.PROMOTE and not is_ruled:
+        action = Action.ARCHIVE if ruling.request.to_stage == "Archived" else Action.MOVE
+    return Transition(
+        model=moment.model,
+        version=ruling.request.version,
+        action=action,
+        from_stage=ruling.from_stage,
+        to_stage=ruling.request.to_stage,
+        actor=moment.caller.actor,
+        reason=ruling.request.reason,
+        time_ms=moment.now_ms,
+        replaced=ruling.replaced[-1] if ruling.replaced else None,
+        gates={a.gate: str(a.verdict) for a in ruling.dossier.attestations if not a.problem},
+        is_claimed=moment.caller.is_claimed,
+        client=moment.caller.client,
+    )
+
+
+def _move(moment: Moment, ruling: Ruling, transition: Transition | None) -> ledger.Draft:
+    body: dict[str, Any] = {
+        "request": asdict(ruling.request),
+        "dossier": asdict(ruling.dossier),
+        "policy_digest": policy_digest(ruling.policy),
+        "decision": to_dict(ruling.decision),
+        "transition": asdict(transition) if transition else None,
+        "model_digest": ruling.model_digest,
+    }
+    kind = Kind.TRANSITION if transition else Kind.REFUSAL
+    return ledger.draft(moment, kind, body, ruling.row, ruling.request.to_stage)
+
+
+def _archive(moment: Moment, ruling: Ruling, version: int) -> ledger.Draft:
+    to_stage = "Archived" if ruling.request.to_stage in STAGES else "None"
+    transition = Transition(
+        model=moment.model,
+        version=version,
+        action=Action.ARCHIVE,
+        from_stage=ruling.request.to_stage,
+        to_stage=to_stage,
+        actor=moment.caller.actor,
+        reason=f"replaced by version {ruling.request.version}: {ruling.request.reason}",
+        time_ms=moment.now_ms,
+        is_claimed=moment.caller.is_claimed,
+        client=moment.caller.client,
+    )
+    row = ruling.standing.versions[version]
+    body = {"transition": asdict(transition)}
+    return ledger.draft(moment, Kind.TRANSITION, body, row, to_stage)

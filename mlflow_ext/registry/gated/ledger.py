@@ -1,0 +1,340 @@
+"""The ledger: what was asked, decided and done, in lines that are only ever appended.
+
+One chain for each workspace (`mlflow_ext.registry.chain`). A line is written in the transaction of
+what it tells, so neither is ever there without the other.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
+
+from mlflow_ext.errors import LedgerError
+from mlflow_ext.records import Action, Entry, Kind, Transition
+from mlflow_ext.registry.chain import Break, Link, canonical, entry_hash, find_breaks, hash_link
+from mlflow_ext.registry.gated.caller import Caller
+from mlflow_ext.registry.gated.outbox import enqueue
+from mlflow_ext.registry.gated.tables import heads, ledger, webhooks
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from mlflow_ext.registry.gated.standing import VersionRow
+    from mlflow_ext.registry.gated.transaction import Moment
+
+VOTES = (Kind.APPROVAL, Kind.REJECTION)
+AUTHORS = (Kind.REGISTRATION, Kind.REQUEST, Kind.EVIDENCE)
+ABOUT_A_VERSION = (*VOTES, *AUTHORS, Kind.REVOCATION)
+PAGE = 5_000  # lines read at once: enough to be quick, few enough for memory
+OURS = heads.c.workspace == sa.bindparam("ours")
+HEAD = sa.select(heads).where(OURS)
+HOOKS = sa.select(sa.func.count()).where(webhooks.c.workspace == heads.c.workspace)
+LOCK_HEAD = HEAD.add_columns(HOOKS.scalar_subquery().label("hooks")).with_for_update(of=heads)
+SET_HEAD = heads.update().where(OURS).values(seq=sa.bindparam("seq"), hash=sa.bindparam("hash"))
+INSERT = ledger.insert().returning(ledger.c.id, sort_by_parameter_order=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Draft:
+    """A line before it has its place in the chain."""
+
+    workspace: str
+    kind: Kind
+    model: str
+    caller: Caller
+    time_ms: int
+    body: dict[str, Any]
+    version: int | None = None
+    version_created_ms: int | None = None
+    stage: str | None = None
+
+
+def draft(
+    moment: Moment,
+    kind: Kind,
+    body: dict[str, Any],
+    row: VersionRow | None = None,
+    stage: str | None = None,
+) -> Draft:
+    """Begin a line about the model of a transaction, or about one of its versions.
+
+    Args:
+        moment: The transaction; it says who asks, and when.
+        kind: What the line tells.
+        body: What the kind of line holds, as JSON values.
+        row: The version; None: the model as a whole.
+        stage: The stage the line is about, if any.
+    """
+    return Draft(
+        workspace=moment.workspace,
+        kind=kind,
+        model=moment.model,
+        caller=moment.caller,
+        time_ms=moment.now_ms,
+        body=body,
+        version=row.version if row else None,
+        version_created_ms=row.created_ms if row else None,
+        stage=stage,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Head:
+    """The newest line of a chain; seq 0 and an empty hash before the first."""
+
+    workspace: str
+    seq: int
+    hash: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """The lines that a decision about one version rests on."""
+
+    policy: Entry | None
+    """The newest policy of the model."""
+    last_move: Entry | None
+    """The newest transition of the version, or of one that had its number before."""
+    about: list[Entry]
+    """Everything said about the version, oldest first."""
+
+
+def append(session: Session, draft: Draft) -> Entry:
+    """Write a line behind the newest of its workspace, and tell the webhooks that want it."""
+    return append_all(session, [draft])[0]
+
+
+def append_all(session: Session, drafts: Sequence[Draft]) -> list[Entry]:
+    """Write lines of one workspace, in their order, as `append` does."""
+    workspace = drafts[0].workspace
+    head, has_webhooks = _lock_head(session, workspace)
+    rows = []
+    for draft in drafts:
+        row = _continue(head, draft)
+        head = Head(workspace=workspace, seq=row["seq"], hash=row["hash"])
+        rows.append(row)
+    numbers = session.execute(INSERT, rows).scalars().all()
+    session.execute(SET_HEAD, {"ours": workspace, "seq": head.seq, "hash": head.hash})
+    entries = [_entry(number, row) for number, row in zip(numbers, rows, strict=True)]
+    if has_webhooks:
+        enqueue(session, entries)
+    return entries
+
+
+def read_head(session: Session, workspace: str) -> Head:
+    """Return the newest line of a chain."""
+    row = session.execute(HEAD, {"ours": workspace}).one_or_none()
+    return Head(workspace=workspace, seq=row.seq if row else 0, hash=row.hash if row else "")
+
+
+def read(
+    session: Session,
+    workspace: str,
+    model: str | None = None,
+    *,
+    kinds: Sequence[Kind] = (),
+    **equal: Any,
+) -> list[Entry]:
+    """Read lines, oldest first; None and an empty *kinds* mean all, columns *equal* the values.
+
+    Raises:
+        LedgerError: A line was edited.
+    """
+    values = {"workspace": workspace, "model": model, "kind": [str(kind) for kind in kinds]}
+    given = {column: value for column, value in (values | equal).items() if value}
+    rows = session.execute(_query(tuple(given), is_newest=False), given)
+    entries = map(entry_of, rows)
+    # Evidence that was edited is listed and says so; what decides on it calls `intact` itself.
+    return [entry if entry.kind is Kind.EVIDENCE else intact(entry) for entry in entries]
+
+
+def read_case(session: Session, workspace: str, model: str, version: int) -> Case:
+    """Read in one query what a decision about a version rests on.
+
+    Raises:
+        LedgerError: A line was edited.
+    """
+    about = {"workspace": workspace, "model": model, "version": version}
+    found = [intact(entry_of(row)) for row in session.execute(_case(), about)]
+    newest = {entry.kind: entry for entry in found}
+    return Case(
+        policy=newest.get(Kind.POLICY),
+        last_move=newest.get(Kind.TRANSITION),
+        about=sorted((e for e in found if e.kind in ABOUT_A_VERSION), key=lambda e: e.seq),
+    )
+
+
+def read_newest(
+    session: Session, workspace: str, model: str, kind: Kind, **equal: Any
+) -> Entry | None:
+    """Read the newest line of one kind about a model whose columns *equal* the given values.
+
+    Raises:
+        LedgerError: The line was edited.
+    """
+    given = {"workspace": workspace, "model": model, "kind": [str(kind)], **equal}
+    row = session.execute(_query(tuple(given), is_newest=True), given).one_or_none()
+    return intact(entry_of(row)) if row else None
+
+
+def read_page(session: Session, workspace: str, after: int, limit: int) -> list[Entry]:
+    """Read up to *limit* lines behind number *after*, as they are, edited ones too."""
+    query = (
+        sa.select(ledger)
+        .where(ledger.c.workspace == workspace, ledger.c.seq > after)
+        .order_by(ledger.c.seq, ledger.c.id)
+        .limit(limit)
+    )
+    return [entry_of(row) for row in session.execute(query)]
+
+
+def verify(session: Session, workspace: str) -> tuple[int, Head, list[Break]]:
+    """Recompute the whole chain of a workspace.
+
+    Returns:
+        The number of lines, the head, and every line that was edited, removed or moved.
+    """
+    head = read_head(session, workspace)
+    counted = _Counted(_links(session, workspace))
+    breaks = list(find_breaks(counted))
+    last = counted.last
+    if (last.seq if last else 0, last.hash if last else "") != (head.seq, head.hash):
+        told = f"the chain ends at line {last.seq if last else 0}, its head says {head.seq}"
+        breaks.append(Break(seq=head.seq, id=0, problem=f"{told}: the last lines were removed"))
+    return counted.count, head, breaks
+
+
+def is_intact(entry: Entry) -> bool:
+    """Tell whether a line still has the hash of what it says."""
+    return entry_hash(entry) == entry.hash
+
+
+def intact(entry: Entry) -> Entry:
+    """Return *entry*.
+
+    Raises:
+        LedgerError: It was edited.
+    """
+    if not is_intact(entry):
+        raise LedgerError(
+            f"line {entry.seq} of the ledger ({entry.kind} of model '{entry.model}') was edited",
+            "the line as it was written",
+            "mlflow-ext audit verify",
+        )
+    return entry
+
+
+def transition_of(entry: Entry) -> Transition:
+    """Return the move that a line of that kind tells of."""
+    told = entry.body["transition"]
+    return Transition(**{**told, "action": Action(told["action"])})
+
+
+def entry_of(row: Any) -> Entry:
+    """Turn a row of the table into a record."""
+    values = dict(row._mapping)
+    return _entry(values.pop("id"), values)
+
+
+def _entry(number: int, row: Mapping[str, Any]) -> Entry:
+    told = {"kind": Kind(row["kind"]), "body": json.loads(row["body"])}
+    return Entry(**{**row, "id": number, **told})
+
+
+@cache
+def _query(columns: tuple[str, ...], *, is_newest: bool) -> sa.Select[Any]:
+    """Build a query once: SQLAlchemy takes longer to put one together than SQLite to answer it."""
+    one_of = {"kind": ledger.c.kind.in_(sa.bindparam("kind", expanding=True))}
+    where = [one_of.get(name, ledger.c[name] == sa.bindparam(name)) for name in columns]
+    query = sa.select(ledger).where(*where)
+    newest_first = query.order_by(ledger.c.seq.desc())
+    return newest_first.limit(1) if is_newest else query.order_by(ledger.c.seq)
+
+
+@cache
+def _case() -> sa.CompoundSelect[Any]:
+    of_model = (
+        ledger.c.workspace == sa.bindparam("workspace"),
+        ledger.c.model == sa.bindparam("model"),
+    )
+    of_version = ledger.c.version == sa.bindparam("version")
+
+    def newest(kind: Kind, version: sa.ColumnElement[bool]) -> sa.Select[Any]:
+        query = sa.select(ledger).where(*of_model, ledger.c.kind == str(kind), version)
+        return sa.select(query.order_by(ledger.c.seq.desc()).limit(1).subquery())
+
+    is_about = ledger.c.kind.in_([str(kind) for kind in ABOUT_A_VERSION])
+    return sa.union_all(
+        newest(Kind.POLICY, ledger.c.version.is_(None)),
+        newest(Kind.TRANSITION, of_version),
+        sa.select(ledger).where(*of_model, is_about, of_version),
+    )
+
+
+def _continue(head: Head, draft: Draft) -> dict[str, Any]:
+    """Return the row of a line that comes behind *head*."""
+    body = canonical(json.loads(json.dumps(draft.body)))  # as it will be read: keys are strings
+    content: dict[str, Any] = {
+        "workspace": draft.workspace,
+        "seq": head.seq + 1,
+        "kind": str(draft.kind),
+        "model": draft.model,
+        "version": draft.version,
+        "version_created_ms": draft.version_created_ms,
+        "stage": draft.stage,
+        "time_ms": draft.time_ms,
+        "actor": draft.caller.actor[:256],
+        "is_claimed": draft.caller.is_claimed,
+        "client": draft.caller.client[:256],
+    }
+    digest = hash_link(tuple(content.values()), body, head.hash)
+    return {**content, "body": body, "previous": head.hash, "hash": digest}
+
+
+def _lock_head(session: Session, workspace: str) -> tuple[Head, bool]:
+    """Hold the head of the chain until the end of the transaction; is there any webhook?"""
+    row = session.execute(LOCK_HEAD, {"ours": workspace}).one_or_none()
+    if row is None:
+        # Somebody else may begin the same chain at this moment.
+        with suppress(IntegrityError), session.begin_nested():
+            session.execute(heads.insert().values(workspace=workspace, seq=0, hash=""))
+        row = session.execute(LOCK_HEAD, {"ours": workspace}).one()
+    return Head(workspace=workspace, seq=row.seq, hash=row.hash), row.hooks > 0
+
+
+def _links(session: Session, workspace: str) -> Iterator[Link]:
+    columns = [c for c in ledger.c if c.name not in ("id", "body", "previous", "hash")]
+    tail = (ledger.c.body, ledger.c.previous, ledger.c.hash, ledger.c.id)
+    query = sa.select(*columns, *tail).where(ledger.c.workspace == workspace)
+    found = session.execute(query.order_by(ledger.c.seq, ledger.c.id)).yield_per(PAGE)
+    for *content, body, previous, digest, number in found:
+        yield Link(
+            id=number,
+            seq=content[1],
+            content=tuple(content),
+            body=body,
+            previous=previous,
+            hash=digest,
+        )
+
+
+class _Counted:
+    """Passes links on and remembers how many there were, and the last."""
+
+    def __init__(self, links: Iterator[Link]) -> None:
+        self.links = links
+        self.count = 0
+        self.last: Link | None = None
+
+    def __iter__(self) -> Iterator[Link]:
+        for link in self.links:
+            self.count += 1
+            self.last = link
+            yield link

@@ -1,0 +1,77 @@
+"""Creating and migrating the suite's own tables.
+
+MLflow's tables come first: see `mlflow_ext.registry.gated.tables`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError, IntegrityError
+
+from mlflow_ext.errors import LedgerError
+from mlflow_ext.registry.gated.tables import SCHEMA_VERSION, metadata, schema
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Engine
+
+Migration = Callable[["Connection"], None]
+MIGRATIONS: Mapping[int, Migration] = {}
+"""Schema version -> what makes the next version of it. Version 1 is the first."""
+ATTEMPTS = 5  # processes that start at one moment find each other's half-created tables
+
+
+def prepare(
+    engine: Engine,
+    migrations: Mapping[int, Migration] = MIGRATIONS,
+    version: int = SCHEMA_VERSION,
+) -> None:
+    """Create the tables where they are missing, and bring older ones up to *version*.
+
+    Safe when several processes start at one moment.
+
+    Args:
+        engine: A database in which MLflow's own tables exist.
+        migrations: Schema version -> what makes the next version of it.
+        version: The schema version that this code reads and writes.
+
+    Raises:
+        LedgerError: The tables are of a newer version than this code knows.
+    """
+    _create(engine)
+    with engine.begin() as connection:
+        found = _lock_version(connection, version)
+        if found > version:
+            raise LedgerError(
+                f"the ledger's tables are of version {found}",
+                f"version {version} or older, which this mlflow_ext knows",
+                "pip install --upgrade mlflow-ext",
+            )
+        for step in range(found, version):
+            migrations[step](connection)
+        connection.execute(schema.update().values(version=version))
+
+
+def _create(engine: Engine) -> None:
+    for attempt in range(ATTEMPTS):
+        try:
+            return metadata.create_all(engine)
+        except DBAPIError:
+            if attempt == ATTEMPTS - 1:
+                raise
+    return None
+
+
+def _lock_version(connection: Connection, version: int) -> int:
+    """Read the schema version and keep other processes from migrating at the same time."""
+    lock = schema.update().values(version=schema.c.version)
+    # The first statement writes: SQLite lets nobody who has read wait for another's lock.
+    if connection.execute(lock).rowcount == 0:
+        # Tables without a version are those just created, which are new by definition.
+        with suppress(IntegrityError), connection.begin_nested():
+            connection.execute(schema.insert().values(version=version))
+        connection.execute(lock)
+    return int(connection.execute(sa.select(sa.func.max(schema.c.version))).scalar_one())

@@ -1,0 +1,109 @@
+"""One database transaction around several calls of MLflow's own store.
+
+MLflow opens a session for each call. Here a call that is made inside an outer transaction joins it,
+so that the check, MLflow's own change and the line in the ledger are committed together or not at
+all, and no code of MLflow's is copied.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from mlflow_ext.errors import MlflowExtError
+from mlflow_ext.registry.gated.caller import Caller
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+OpenSession = Callable[..., "AbstractContextManager[Session]"]
+PERMIT = "mlflow_ext.permit"
+"""Key of `Session.info`: the registry itself is at work, the guard lets it pass."""
+STORE = "mlflow_ext.store"
+"""Key of `Session.info`: the gated store that opened the session."""
+
+_outer: ContextVar[Session | None] = ContextVar("mlflow_ext_outer_session", default=None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Moment:
+    """One transaction about one model: who asks, when, and the session that holds its lock."""
+
+    session: Session
+    workspace: str
+    model: str
+    caller: Caller
+    now_ms: int
+
+
+def joining(open_session: OpenSession, store: object) -> OpenSession:
+    """Return MLflow's session maker changed so that a call inside `transaction` joins it."""
+
+    @contextmanager
+    def join(read_only: bool = True) -> Iterator[Session]:
+        outer = _outer.get()
+        if outer is not None and outer.info.get(STORE) is store:
+            yield outer
+            return
+        with open_session(read_only=read_only) as session:
+            session.info[STORE] = store
+            yield session
+
+    return join
+
+
+@contextmanager
+def opened(open_session: OpenSession, is_read_only: bool) -> Iterator[Session]:
+    """Open a session that lets our errors out as they are; MLflow's makes internal ones of them."""
+    failure = None
+    with open_session(read_only=is_read_only) as session:
+        try:
+            yield session
+        except MlflowExtError as error:
+            session.rollback()
+            failure = error
+    if failure:
+        raise failure
+
+
+@contextmanager
+def transaction(open_session: OpenSession, store: object) -> Iterator[Session]:
+    """Open the transaction that calls of *store* made inside the block join."""
+    with opened(open_session, is_read_only=False) as session:
+        session.info[STORE] = store
+        token = _outer.set(session)
+        try:
+            yield session
+        finally:
+            _outer.reset(token)
+
+
+def lock_model(session: Session, workspace: str, *names: str) -> None:
+    """Hold registered models until the end of the transaction; one at a time decides about each."""
+    # SQLite has no row locks: its first write of a transaction locks the database.
+    is_sqlite = session.get_bind().dialect.name == "sqlite"
+    session.execute(_lock(is_sqlite), {"ours": workspace, "models": sorted(names)})
+
+
+@cache
+def _lock(is_sqlite: bool) -> Any:
+    from mlflow.store.model_registry.dbmodels.models import SqlRegisteredModel
+
+    table: Any = sa.inspect(SqlRegisteredModel).local_table
+    is_ours = table.c.workspace == sa.bindparam("ours")
+    where = is_ours & table.c.name.in_(sa.bindparam("models", expanding=True))
+    if is_sqlite:
+        return table.update().where(where).values(name=table.c.name)
+    return sa.select(table.c.name).where(where).order_by(table.c.name).with_for_update()
+
+
+def now_ms() -> int:
+    """Return the time in milliseconds since the epoch."""
+    return time.time_ns() // 1_000_000
