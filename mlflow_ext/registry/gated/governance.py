@@ -69,12 +69,6 @@ class Ruling:
         return self.standing.stage_of(self.request.version, self.policy)
 
     @property
-    def alias(self) -> str | None:
-        """The alias that moves with the stage that was asked for."""
-        governed = self.policy.stages.get(self.request.to_stage)
-        return governed.alias if governed else None
-
-    @property
     def replaced(self) -> tuple[int, ...]:
         """The versions that leave the stage to the one that was asked about, oldest first."""
         held = self.standing.holders(self.request.to_stage, self.policy)

@@ -58,10 +58,11 @@ class Withdrawal(AboutLine):
 
 
 def describe_version(store: GatedStore, asked: AboutVersion) -> Document:
-    """Return what a statement about a version must bind."""
+    """Return what a statement about a version must bind, and with which files it was promoted."""
     digest = store.digest_of(asked.model, asked.version)
     with store.reading(asked.model) as moment:
         row = store.version_row(moment, asked.version)
+        case = ledger.read_case(moment.session, moment.workspace, asked.model, asked.version)
     return {
         "model": asked.model,
         "version": asked.version,
@@ -69,6 +70,7 @@ def describe_version(store: GatedStore, asked: AboutVersion) -> Document:
         "digest": digest,
         "workspace": store.workspace,
         "storage": row.storage,
+        "live_digest": _live_digest(case.last_move, row),
     }
 
 
@@ -176,6 +178,12 @@ OPERATIONS: Operations = {
         answer=revoke, payload=Withdrawal, right=Right.ADMIN, is_write=True
     ),
 }
+
+
+def _live_digest(move: Entry | None, row: VersionRow) -> str:
+    """Return the digest of the files with which a version went where it is; empty: nobody knows."""
+    is_own = move is not None and move.version_created_ms == row.created_ms
+    return str(move.body.get("model_digest", "")) if move and is_own else ""
 
 
 def _find(moment: Moment, number: int) -> Entry:
