@@ -20,7 +20,6 @@ from mlflow_ext.records import Attestation, Decision, Entry, Kind, Vote
 from mlflow_ext.registry.policy import Dossier, PromotionRequest, decide
 from mlflow_ext.registry.rules import BUILT_IN, Policy, parse_policy, policy_digest
 
-BUILT_INS = tuple(BUILT_IN.values())
 TOLD = {Kind.EVIDENCE: "evidence", Kind.APPROVAL: "vote", Kind.REJECTION: "vote"}
 Subject = tuple[str, str, int | None, int | None]
 """Workspace, model, version, and when the version was created."""
@@ -86,15 +85,14 @@ class _Case:
     decision: Decision
 
 
-def replay(entries: Iterable[Entry], known: Iterable[Policy] = BUILT_INS) -> Replay:
+def replay(entries: Iterable[Entry]) -> Replay:
     """Take every decision in *entries* again.
 
     Args:
         entries: Lines of the ledger, oldest first; a decision whose policy, evidence or votes are
             not among the lines before it counts as different.
-        known: Policies that apply without a line of their own.
     """
-    memory = _Memory(policies={policy_digest(policy): policy for policy in known})
+    memory = _Memory(policies={policy_digest(policy): policy for policy in BUILT_IN.values()})
     replayed, different = 0, []
     for entry in entries:
         if not _is_decision(entry):
@@ -142,7 +140,8 @@ def _remember(memory: _Memory, entry: Entry) -> None:
 
 def _disagreements(memory: _Memory, entry: Entry) -> Iterator[str]:
     digest = entry.body["policy_digest"]
-    case, policy = _read_case(entry), memory.policies.get(digest)
+    case = _read_case(entry)
+    policy = memory.policies.get(digest) or _carried(entry, digest)
     if policy is None:
         yield f"its policy {digest} is not in the ledger"
         return
@@ -157,6 +156,15 @@ def _disagreements(memory: _Memory, entry: Entry) -> Iterator[str]:
     used = {one.id for one in case.dossier.attestations} | {one.id for one in case.dossier.votes}
     left_out = [number for number in memory.about[_subject(entry)] if number not in used]
     yield from (f"{TOLD[memory.said[n].kind]} {n} was left out" for n in left_out)
+
+
+def _carried(entry: Entry, digest: str) -> Policy | None:
+    """Return the policy that a decision carries, as one under a server's own default does."""
+    try:
+        policy = parse_policy(entry.body.get("policy", {}))
+    except PolicyError:
+        return None
+    return policy if policy_digest(policy) == digest else None
 
 
 def _check_attestation(memory: _Memory, entry: Entry, used: Attestation) -> Iterator[str]:

@@ -233,11 +233,15 @@ def test_a_vote_that_the_ledger_tells_otherwise_is_told(change, words):
     assert reasons(book) == [words]
 
 
-def test_a_policy_that_is_not_in_the_ledger_is_told_unless_it_is_known():
+def test_a_policy_that_is_not_in_the_ledger_is_told_unless_the_decision_carries_it():
     book = Book(FOUR_EYES)
-    book.decide()
-    assert reasons(book) == [f"its policy {policy_digest(FOUR_EYES)} is not in the ledger"]
-    assert replay(book.entries, known=[FOUR_EYES]).different == ()
+    line = book.decide()
+    missing = [f"its policy {policy_digest(FOUR_EYES)} is not in the ledger"]
+    assert reasons(book) == missing
+    book.entries[-1] = replace(line, body={**line.body, "policy": dump_policy(FOUR_EYES)})
+    assert reasons(book) == []
+    book.entries[-1] = replace(line, body={**line.body, "policy": dump_policy(EVIDENCE)})
+    assert reasons(book) == missing
 
 
 def test_an_edited_policy_is_another_policy():

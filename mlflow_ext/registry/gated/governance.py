@@ -31,6 +31,7 @@ from mlflow_ext.registry.rules import (
     EVIDENCE,
     STAGES,
     Policy,
+    dump_policy,
     members,
     parse_policy,
     policy_digest,
@@ -55,6 +56,8 @@ class Ruling:
     decision: Decision
     model_digest: str
     """SHA-256 of the version's files at this moment, hex; empty when they cannot be read."""
+    is_from_ledger: bool = True
+    """False: the policy is a default of the server's own, which no other line holds."""
     is_clearing: bool = False
     """The versions that hold the stage are archived, as the stage's rule or the client wants."""
 
@@ -104,11 +107,6 @@ def check_owner(moment: Moment) -> None:
         )
 
 
-def known_policies() -> tuple[Policy, ...]:
-    """Return the policies that can have governed without a line in the ledger."""
-    return (default_policy(os.environ.get(DEFAULT_POLICY, EVIDENCE.name)), *BUILT_IN.values())
-
-
 @cache
 def default_policy(named: str) -> Policy:
     """Return a built-in policy by its name, or read it from a YAML file.
@@ -143,6 +141,7 @@ def rule(
         dossier=dossier,
         decision=decide(policy, request, dossier),
         model_digest=digest,
+        is_from_ledger=case.policy is not None or policy in BUILT_IN.values(),
     )
 
 
@@ -306,6 +305,8 @@ def _move(moment: Moment, ruling: Ruling, transition: Transition | None) -> ledg
         "transition": asdict(transition) if transition else None,
         "model_digest": ruling.model_digest,
     }
+    if not ruling.is_from_ledger:
+        body["policy"] = dump_policy(ruling.policy)  # so that the decision can be replayed
     kind = Kind.TRANSITION if transition else Kind.REFUSAL
     return ledger.draft(moment, kind, body, ruling.row, ruling.request.to_stage)
 

@@ -33,16 +33,16 @@ def is_allowed(shop):
 
 
 def test_a_version_tells_what_a_statement_must_bind(shop):
-    told = shop.ask("version", model=MODEL, version=1)
-    binding = shop.bind(1)
-    assert told == {
+    binding = {
         "model": MODEL,
         "version": 1,
-        "created_ms": binding.version_created_ms,
+        "created_ms": shop.bind(1).version_created_ms,
         "digest": digest_files(shop.folder / "files" / "0"),
         "workspace": "default",
         "storage": str(shop.folder / "files" / "0"),
     }
+    told = shop.ask("version", model=MODEL, version=1)
+    assert binding.items() <= told.items()
 
 
 def test_files_that_cannot_be_read_have_no_digest(shop):

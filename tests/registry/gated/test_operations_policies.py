@@ -94,7 +94,8 @@ def test_a_file_can_be_the_default(gated, tmp_path, monkeypatch):
     )
     gated.promote(1)
     assert gated.state() == ({1: "Production"}, {"champion": 1})
-    assert gated.ask("replay") == {"replayed": 1, "different": ()}
+    monkeypatch.delenv("MLFLOW_EXT_DEFAULT_POLICY")
+    assert gated.ask("replay") == {"replayed": 1, "different": ()}, "the line carries its policy"
 
 
 def test_open_switches_the_default_off_but_no_policy_of_a_model(gated, monkeypatch):

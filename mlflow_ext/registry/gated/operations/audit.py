@@ -10,7 +10,6 @@ from pydantic.dataclasses import dataclass
 
 from mlflow_ext.records import Action, Entry, Kind, Transition
 from mlflow_ext.registry.gated import ledger
-from mlflow_ext.registry.gated.governance import known_policies
 from mlflow_ext.registry.gated.operations._operation import (
     STRICT,
     AboutModel,
@@ -84,7 +83,7 @@ def head(store: GatedStore, _: Nothing) -> Document:
 
 def replay(store: GatedStore, asked: PerhapsModel) -> Document:
     """Take every past decision again, from the ledger alone."""
-    return asdict(replay_entries(_decisive(store, asked), known_policies()))
+    return asdict(replay_entries(_decisive(store, asked)))
 
 
 def whatif(store: GatedStore, asked: Imagined) -> Document:
