@@ -21,7 +21,7 @@ def choose_format(ctx: click.Context, _parameter: click.Parameter, value: str) -
 
 def say(words: str) -> None:
     """Write *words* for the person at the terminal to stderr."""
-    click.echo(words, err=True)
+    click.echo("\n".join(map(_shown, words.splitlines())), err=True)
 
 
 def emit(
@@ -76,7 +76,16 @@ def cell(value: Any, key: str = "") -> str:
         return f"{value:.6g}"
     if key.endswith("_ms") and isinstance(value, int):
         return datetime.fromtimestamp(value / 1000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
-    return "-" if value is None or value == "" else " ".join(str(value).split())
+    return "-" if value is None or value == "" else _shown(" ".join(str(value).split()))
+
+
+def _shown(text: str) -> str:
+    """Return *text* without what would move the cursor and write over other lines.
+
+    >>> _shown(chr(27) + "[2Jgone") == chr(0xFFFD) + "[2Jgone"
+    True
+    """
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
 
 
 def _is_group(value: Any) -> bool:

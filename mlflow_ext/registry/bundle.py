@@ -114,11 +114,13 @@ def _evidence_problems(bundle: _Bundle) -> Iterator[str]:
 
 def _standing(entries: Sequence[Entry]) -> dict[int, Any]:
     """Return line -> envelope for the evidence that no later line withdraws."""
-    withdrawn = [entry.body.get("entry") for entry in entries if entry.kind is Kind.REVOCATION]
+    told = {e.id: e.body.get("envelope") for e in entries if e.kind is Kind.EVIDENCE}
+    gone = [e.body.get("entry") for e in entries if e.kind is Kind.REVOCATION]
+    withdrawn = [told[number] for number in gone if number in told]
     return {
         entry.seq: entry.body.get("envelope")
         for entry in entries
-        if entry.kind is Kind.EVIDENCE and entry.id not in withdrawn
+        if entry.kind is Kind.EVIDENCE and entry.body.get("envelope") not in withdrawn
     }
 
 

@@ -70,6 +70,8 @@ def digest_location(location: str, tracking_uri: str | None = None) -> str:
     """
     from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
 
+    if Path(location).is_absolute():
+        return digest_files(Path(location))
     with ExitStack() as stack:
         with _reading(location):
             store, path = open_store(location, tracking_uri)

@@ -34,6 +34,7 @@ from mlflow_ext.registry.terms import (
     Number,
     PublicKey,
     Stage,
+    StageName,
     Text,
     Timezone,
     canonical_stage,
@@ -160,7 +161,7 @@ class Policy:
     """The promotion policy of a registered model."""
 
     name: Text
-    stages: dict[Text, StagePolicy] = Field(default_factory=dict)
+    stages: dict[StageName, StagePolicy] = Field(default_factory=dict)
     """The governed stages; a stage without an entry is free."""
     groups: dict[Text, tuple[Text, ...]] = Field(default_factory=dict)
     """Group -> its members, by the name the server knows them under."""

@@ -28,6 +28,8 @@ KEY_VARIABLE = "MLFLOW_EXT_KEY"
 """Environment variable: path of the private key."""
 KEY_FILE = Path("~/.mlflow_ext/key.pem")
 PUBLIC_KEY_BYTES = 32
+SIGNED = {"payloadType", "payload", "signatures"}
+SIGNATURE = {"keyid", "sig", "publickey"}
 
 
 @dataclass(frozen=True)
@@ -150,6 +152,8 @@ def _signature(envelope: dict[str, Any]) -> dict[str, Any]:
         raise SignatureError(f"no DSSE envelope of {PAYLOAD_TYPE}")
     match envelope.get("signatures"):
         case [dict() as signature]:
+            if foreign := {*envelope} - SIGNED | {*signature} - SIGNATURE:
+                raise SignatureError(f"{min(foreign)!r} in the envelope, which nobody signed")
             return signature
     raise SignatureError("the envelope does not hold exactly one signature")
 

@@ -8,10 +8,11 @@ Source: in-toto Attestation Framework 1.0, https://github.com/in-toto/attestatio
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from dataclasses import dataclass as record
-from functools import cache
+from functools import cache, lru_cache
 from typing import Annotated, Any
 
 from pydantic import Field, TypeAdapter, ValidationError
@@ -19,12 +20,15 @@ from pydantic.dataclasses import dataclass
 
 from mlflow_ext.errors import SignatureError, StatementError
 from mlflow_ext.records import Attestation, GateReport, Trust, Verdict
+from mlflow_ext.registry.chain import canonical
 from mlflow_ext.registry.rules import STRICT, Policy, TrustedKey
 from mlflow_ext.registry.signing import key_id, open_envelope, signer_of
 from mlflow_ext.registry.terms import Digest, Text, moment_ms
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "urn:mlflow-ext:gate-report:v1"
+LARGEST = 1e300
+"""Any number that is measured is smaller, and survives JSON."""
 CLOCK_SKEW_MS = 300_000
 """How far the clock of who judged may run ahead of the registry's."""
 
@@ -99,6 +103,10 @@ def read_statement(statement: dict[str, Any]) -> tuple[GateReport, Binding]:
     binding, report = predicate.binding, predicate.report
     _check_equal("subject", statement.get("subject"), _subject(binding))
     _check_subject(report, binding)
+    if report.created_ms < 0:
+        raise StatementError(f"'created_ms' of the report is {report.created_ms}", "a time")
+    for number in (report.created_ms, *(check.observed for check in report.checks)):
+        _check_number(number)
     _check_equal("predicate.verdict", str(predicate.verdict), str(report.verdict))
     return report, binding
 
@@ -119,8 +127,7 @@ def attest(
         that the policy trusts.
     """
     try:
-        signer = signer_of(envelope)
-        report, binding = read_statement(open_envelope(envelope, signer))
+        signer, report, binding = _read_sealed(canonical(envelope))
     except (SignatureError, StatementError) as error:
         return _unreadable(number, error.found)
     trust = _trust(binding, signer, expected, policy)
@@ -142,6 +149,14 @@ def attest(
         signer=key_id(signer),
         problem="; ".join(problems),
     )
+
+
+@lru_cache(maxsize=4096)
+def _read_sealed(envelope: str) -> tuple[str, GateReport, Binding]:
+    """Verify and read an envelope, as canonical JSON, once: what it says never changes."""
+    sealed = json.loads(envelope)
+    signer = signer_of(sealed)
+    return signer, *read_statement(open_envelope(sealed, signer))
 
 
 def attest_imported(
@@ -245,6 +260,12 @@ def _uri(binding: Binding) -> str:
 
 def _check_subject(report: GateReport, binding: Binding) -> None:
     _check_equal("predicate.report.subject", report.subject, _uri(binding))
+
+
+def _check_number(value: Any) -> None:
+    """Refuse a number that is written and read back as no number, or as none that decides."""
+    if isinstance(value, int | float) and not abs(value) <= LARGEST:
+        raise StatementError("a number of the statement is too large", f"at most {LARGEST:g}")
 
 
 def _check_equal(name: str, found: Any, expected: Any) -> None:

@@ -91,6 +91,8 @@ def _check_alias(alias: str) -> str:
 
 
 Text = Annotated[str, Field(min_length=1)]
+StageName = Annotated[str, Field(min_length=1, max_length=64)]
+"""As long as the ledger has room for."""
 Stage = Annotated[str, Field(min_length=1), AfterValidator(canonical_stage)]
 """A stage, MLflow's own in MLflow's spelling."""
 Duration = Annotated[str, Field(pattern=r"^[1-9]\d{0,4}[smhd]$")]

@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter
+from pydantic_core import from_json
 
 from mlflow_ext.errors import (
     LedgerError,
@@ -90,7 +91,7 @@ def read_payload(name: str) -> dict[str, Any]:
 
     if request.method != "POST":
         return request.args.to_dict()
-    payload = request.get_json(silent=True)
+    payload = _parse(request.get_data()) if request.is_json else None
     if not isinstance(payload, dict):
         raise RequestError(name, "the body", "it is no JSON object")
     return payload
@@ -117,6 +118,14 @@ def describe(error: MlflowExtError) -> tuple[dict[str, str], int]:
     code, status = next(told for kinds, told in CODES if isinstance(error, kinds))
     parts = {"found": error.found, "expected": error.expected, "fix": error.fix}
     return {"error_code": code, "message": str(error), **parts}, status
+
+
+def _parse(body: bytes) -> Any:
+    """Read JSON strictly: nested too deep, or no text, it would break a line of the ledger."""
+    try:
+        return from_json(body, allow_inf_nan=False)
+    except ValueError:
+        return None
 
 
 def _is_refusal(document: dict[str, Any], payload: dict[str, Any]) -> bool:

@@ -65,12 +65,17 @@ def _of_request() -> Caller | None:
     if flask is None or not flask.has_request_context():
         return None
     headers = flask.request.headers
-    client = headers.get(CLIENT_HEADER) or headers.get("User-Agent", "")
+    client = _printable(headers.get(CLIENT_HEADER) or headers.get("User-Agent", ""))
     trusted = os.environ.get(TRUSTED_HEADER)
     checked = getattr(flask.g, "mlflow_authenticated_user", None) or (
         headers.get(trusted) if trusted else None
     )
     if checked:
         return Caller(actor=str(checked), is_claimed=False, client=client)
-    claimed = " ".join(unquote(headers.get(ACTOR_HEADER, "")).split())  # as `claim` wrote it
+    claimed = _printable(unquote(headers.get(ACTOR_HEADER, "")))  # as `claim` wrote it
     return Caller(actor=claimed or UNKNOWN, client=client)
+
+
+def _printable(text: str) -> str:
+    """Return *text* on one line, without what would move a terminal's cursor or end a string."""
+    return "".join(letter for letter in " ".join(text.split()) if letter.isprintable())

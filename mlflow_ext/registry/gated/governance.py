@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -155,12 +155,13 @@ def read_attestations(
     if not found:
         return ()
     revoked = {entry.body["entry"] for entry in entries if entry.kind is Kind.REVOCATION}
+    withdrawn = {_said(entry) for entry in found if entry.id in revoked}
     expected = expect(moment, row, digest)
     judges = {False: attest, True: attest_imported}
     judged = [
         (e, judges["imported" in e.body](e.body["envelope"], expected, policy, e.id)) for e in found
     ]
-    return tuple(replace(a, problem=_spoiled(e, revoked) or a.problem) for e, a in judged)
+    return tuple(replace(a, problem=_spoiled(e, row, withdrawn) or a.problem) for e, a in judged)
 
 
 def expect(moment: Moment, row: VersionRow, digest: str) -> Expected:
@@ -221,12 +222,13 @@ def _gather(
     last = case.last_move if case.last_move and _is_about(case.last_move, row) else None
     newest = max(standing.holders(request.to_stage, policy), default=0)
     may_return = request.action is Action.ROLLBACK or newest > row.version
-    before = _find_move_to(moment, row, request.to_stage) if may_return else None
+    is_own = case.last_visit is not None and _is_about(case.last_visit, row)
+    before = case.last_visit if may_return and is_own else None
     return Dossier(
         stages={v: standing.stage_of(v, policy) for v in sorted(standing.versions)},
         attestations=read_attestations(moment, policy, row, digest, case.about),
         votes=tuple(_vote(entry) for entry in own if entry.kind in ledger.VOTES),
-        authors=tuple(sorted({entry.actor for entry in own if entry.kind in ledger.AUTHORS})),
+        authors=tuple(sorted({name for entry in own for name in _authors(entry)})),
         entered_ms=last.time_ms if last else row.created_ms,
         has_been_there=may_return and (bool(before) or _has_left(last, request.to_stage)),
         changed_files=_changes(before, digest),
@@ -234,15 +236,39 @@ def _gather(
     )
 
 
+def carry_authors(moment: Moment, there: Moment) -> None:
+    """Let the authors of a model's versions be known under the name that the model gets."""
+    lines = ledger.read(moment.session, moment.workspace, moment.model, kinds=ledger.AUTHORS)
+    known: dict[tuple[int | None, int | None], set[str]] = {}
+    for entry in lines:
+        of_version = known.setdefault((entry.version, entry.version_created_ms), set())
+        of_version.update(_authors(entry))
+    drafts = [
+        replace(
+            ledger.draft(there, Kind.REGISTRATION, {"renamed": moment.model, "authors": sorted(a)}),
+            version=version,
+            version_created_ms=created_ms,
+        )
+        for (version, created_ms), a in known.items()
+    ]
+    if drafts:
+        ledger.append_all(moment.session, drafts)
+
+
+def _authors(entry: Entry) -> Iterable[str]:
+    """Return who made a version what it is, as one line tells."""
+    if entry.kind not in ledger.AUTHORS:
+        return ()
+    return entry.body.get("authors") or (entry.actor,)
+
+
+def _keyed_by_text(stages: dict[int, str]) -> dict[str, str]:
+    return {str(version): stage for version, stage in stages.items()}
+
+
 def _is_about(entry: Entry, row: VersionRow) -> bool:
     """Tell whether a line is about this very version, and no other that had its number before."""
     return entry.version_created_ms == row.created_ms
-
-
-def _find_move_to(moment: Moment, row: VersionRow, stage: str) -> Entry | None:
-    where = {"version": row.version, "version_created_ms": row.created_ms, "stage": stage}
-    session, workspace = moment.session, moment.workspace
-    return ledger.read_newest(session, workspace, moment.model, Kind.TRANSITION, **where)
 
 
 def _has_left(last: Entry | None, stage: str) -> bool:
@@ -258,10 +284,17 @@ def _changes(before: Entry | None, digest: str) -> str:
     return f"its files have digest {digest or 'unknown'}, when it was there they had {held}"
 
 
-def _spoiled(entry: Entry, revoked: set[int]) -> str:
+def _spoiled(entry: Entry, row: VersionRow, withdrawn: set[str]) -> str:
     if not ledger.is_intact(entry):
         return f"line {entry.seq} of the ledger was edited"
-    return "it was revoked" if entry.id in revoked else ""
+    if not _is_about(entry, row):
+        return f"it is about another version {row.version}, made at another time"
+    return "it was revoked" if _said(entry) in withdrawn else ""
+
+
+def _said(entry: Entry) -> str:
+    """Return what a piece of evidence says: handed in again it is no other."""
+    return str(entry.body["envelope"].get("payload"))
 
 
 def _vote(entry: Entry) -> Vote:
@@ -299,7 +332,7 @@ def _transition(moment: Moment, ruling: Ruling) -> Transition:
 def _move(moment: Moment, ruling: Ruling, transition: Transition | None) -> ledger.Draft:
     body: dict[str, Any] = {
         "request": asdict(ruling.request),
-        "dossier": asdict(ruling.dossier),
+        "dossier": asdict(ruling.dossier) | {"stages": _keyed_by_text(ruling.dossier.stages)},
         "policy_digest": policy_digest(ruling.policy),
         "decision": to_dict(ruling.decision),
         "transition": asdict(transition) if transition else None,

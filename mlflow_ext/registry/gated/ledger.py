@@ -51,6 +51,7 @@ class Draft:
     caller: Caller
     time_ms: int
     body: dict[str, Any]
+    """JSON values; every key a text, for it is sorted before and after it was read."""
     version: int | None = None
     version_created_ms: int | None = None
     stage: str | None = None
@@ -102,6 +103,8 @@ class Case:
     """The newest policy of the model."""
     last_move: Entry | None
     """The newest transition of the version, or of one that had its number before."""
+    last_visit: Entry | None
+    """The newest transition of such a version to the stage."""
     about: list[Entry]
     """Everything said about the version, oldest first."""
 
@@ -155,18 +158,21 @@ def read(
     return [entry if entry.kind is Kind.EVIDENCE else intact(entry) for entry in entries]
 
 
-def read_case(session: Session, workspace: str, model: str, version: int) -> Case:
-    """Read in one query what a decision about a version rests on.
+def read_case(
+    session: Session, workspace: str, model: str, version: int, stage: str = ""
+) -> Case:
+    """Read in one query what a decision about a version, and perhaps a stage, rests on.
 
     Raises:
         LedgerError: A line was edited.
     """
-    about = {"workspace": workspace, "model": model, "version": version}
+    about = {"workspace": workspace, "model": model, "version": version, "stage": stage}
     found = [intact(entry_of(row)) for row in session.execute(_case(), about)]
-    newest = {entry.kind: entry for entry in found}
+    moves = sorted((e for e in found if e.kind is Kind.TRANSITION), key=lambda e: e.seq)
     return Case(
-        policy=newest.get(Kind.POLICY),
-        last_move=newest.get(Kind.TRANSITION),
+        policy=next((e for e in found if e.kind is Kind.POLICY), None),
+        last_move=moves[-1] if moves else None,
+        last_visit=next((e for e in moves if e.stage == stage), None),
         about=sorted((e for e in found if e.kind in ABOUT_A_VERSION), key=lambda e: e.seq),
     )
 
@@ -274,13 +280,14 @@ def _case() -> sa.CompoundSelect[Any]:
     return sa.union_all(
         newest(Kind.POLICY, ledger.c.version.is_(None)),
         newest(Kind.TRANSITION, of_version),
+        newest(Kind.TRANSITION, of_version & (ledger.c.stage == sa.bindparam("stage"))),
         sa.select(ledger).where(*of_model, is_about, of_version),
     )
 
 
 def _continue(head: Head, draft: Draft) -> dict[str, Any]:
     """Return the row of a line that comes behind *head*."""
-    body = canonical(json.loads(json.dumps(draft.body)))  # as it will be read: keys are strings
+    body = canonical(draft.body)
     content: dict[str, Any] = {
         "workspace": draft.workspace,
         "seq": head.seq + 1,

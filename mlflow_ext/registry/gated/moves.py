@@ -31,6 +31,7 @@ from mlflow_ext.registry.gated.transaction import (
     PERMIT,
     Moment,
     OpenSession,
+    in_turn,
     joining,
     lock_model,
     now_ms,
@@ -110,7 +111,7 @@ class Moves(Upstream):
     @contextmanager
     def holding(self, model: str, *others: str) -> Iterator[Moment]:
         """Decide about a model in one transaction, alone; MLflow's own calls inside it join."""
-        with transaction(self._open_session, self) as session:
+        with in_turn(self.engine), transaction(self._open_session, self) as session:
             session.info[PERMIT] = True
             lock_model(session, self.workspace, model, *others)
             yield self._moment(session, model)
@@ -183,7 +184,9 @@ class Moves(Upstream):
         self, moment: Moment, request: PromotionRequest, files: Files, is_clearing: bool
     ) -> Outcome:
         model, number = request.model, request.version
-        case = ledger.read_case(moment.session, moment.workspace, model, number)
+        case = ledger.read_case(
+            moment.session, moment.workspace, model, number, request.to_stage
+        )
         policy = policy_in(case.policy)
         known = {*STAGES, *policy.stages}
         if request.to_stage not in known:

@@ -20,7 +20,7 @@ from mlflow_ext.records import Kind
 from mlflow_ext.registry.dossier import PromotionRequest
 from mlflow_ext.registry.gated import ledger
 from mlflow_ext.registry.gated.caller import current_caller
-from mlflow_ext.registry.gated.governance import describe_refusal, find_policy
+from mlflow_ext.registry.gated.governance import carry_authors, describe_refusal, find_policy
 from mlflow_ext.registry.gated.moves import CAN_ARCHIVE, Files, Moves, Outcome
 from mlflow_ext.registry.gated.reserved import (
     PROVENANCE,
@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 
 MethodT = TypeVar("MethodT", bound=Callable[..., Any])
+NUMBER_BITS = 63
+"""Of the largest number that a database takes."""
 
 
 def told_to_mlflow(method: MethodT) -> MethodT:
@@ -135,14 +137,15 @@ class GatedStore(Moves):
         """Rename a model, unless a version is in a stage protected under either name."""
         with self.holding(name, new_name) as moment:
             policy, _ = self._unless_protected(moment, "renamed")
-            later, _ = self._unless_protected(
-                moment,
-                f"renamed to '{new_name}'",
-                policy=find_policy(replace(moment, model=new_name))[0],
+            there = replace(moment, model=new_name)
+            later, standing = self._unless_protected(
+                moment, f"renamed to '{new_name}'", policy=find_policy(there)[0]
             )
+            _check_aliases(later, standing, name, new_name)
             renamed = super().rename_registered_model(name, new_name)
             if policy.stages or later.stages:
                 _write(moment, Kind.RENAME, {"new_name": new_name})
+                carry_authors(moment, there)
             return renamed
 
     @told_to_mlflow
@@ -289,11 +292,28 @@ def _allowed(outcome: Outcome) -> ModelVersion | None:
     return outcome.version
 
 
+def _check_aliases(policy: Policy, standing: Standing, model: str, new_name: str) -> None:
+    """Let no alias arrive under a name whose policy gives it with a stage that nobody decided."""
+    for alias in sorted(standing.aliases):
+        stage = policy.stage_of_alias(alias)
+        if stage and policy.stages[stage].is_protected:
+            raise RefusedError(
+                f"model '{model}' has the alias '{alias}', which goes with stage {stage} in policy "
+                f"'{policy.name}' of '{new_name}'",
+                "no alias that a policy gives",
+                f"delete the alias '{alias}', rename, then: mlflow-ext promote",
+            )
+
+
 def _number(version: int | str) -> int:
     """Return a version as the number it is: PostgreSQL does not compare a text with one."""
+    from mlflow.exceptions import MlflowException
     from mlflow.utils.validation import _validate_model_version
 
-    return int(_validate_model_version(version))  # type: ignore[no-untyped-call]
+    number = int(_validate_model_version(version))  # type: ignore[no-untyped-call]
+    if number.bit_length() > NUMBER_BITS:  # SQLite has an internal error for it
+        raise MlflowException.invalid_parameter_value(f"No version has the number {number}.")
+    return number
 
 
 def _check_case(policy: Policy, stage: str, alias: str) -> None:

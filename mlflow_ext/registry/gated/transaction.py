@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
+from threading import Lock, RLock
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import sqlalchemy as sa
 
@@ -21,6 +23,7 @@ from mlflow_ext.errors import MlflowExtError
 from mlflow_ext.registry.gated.caller import Caller
 
 if TYPE_CHECKING:
+    from sqlalchemy import Engine
     from sqlalchemy.orm import Session
 
 OpenSession = Callable[..., "AbstractContextManager[Session]"]
@@ -29,6 +32,8 @@ PERMIT = "mlflow_ext.permit"
 STORE = "mlflow_ext.store"
 """Key of `Session.info`: the gated store that opened the session."""
 
+_turns: WeakKeyDictionary[Engine, AbstractContextManager[object]] = WeakKeyDictionary()
+_turns_lock = Lock()
 _outer: ContextVar[Session | None] = ContextVar("mlflow_ext_outer_session", default=None)
 
 
@@ -85,11 +90,24 @@ def transaction(open_session: OpenSession, store: object) -> Iterator[Session]:
             _outer.reset(token)
 
 
+def in_turn(engine: Engine) -> AbstractContextManager[object]:
+    """Let the threads of this process write to a SQLite file one after the other.
+
+    SQLite makes a writer that finds the file locked sleep and look again, longer each time: under
+    several clients most of a promotion would be such sleep. Other databases queue by themselves.
+    """
+    if engine.dialect.name != "sqlite":
+        return nullcontext()
+    with _turns_lock:
+        return _turns.setdefault(engine, RLock())
+
+
 def lock_model(session: Session, workspace: str, *names: str) -> None:
     """Hold registered models until the end of the transaction; one at a time decides about each."""
     # SQLite has no row locks: its first write of a transaction locks the database.
     is_sqlite = session.get_bind().dialect.name == "sqlite"
-    session.execute(_lock(is_sqlite), {"ours": workspace, "models": sorted(names)})
+    for name in sorted(names):  # always in this order, so that two never wait for each other
+        session.execute(_lock(is_sqlite), {"ours": workspace, "model": name})
 
 
 @cache
@@ -98,10 +116,10 @@ def _lock(is_sqlite: bool) -> Any:
 
     table: Any = sa.inspect(SqlRegisteredModel).local_table
     is_ours = table.c.workspace == sa.bindparam("ours")
-    where = is_ours & table.c.name.in_(sa.bindparam("models", expanding=True))
+    where = is_ours & (table.c.name == sa.bindparam("model"))
     if is_sqlite:
         return table.update().where(where).values(name=table.c.name)
-    return sa.select(table.c.name).where(where).order_by(table.c.name).with_for_update()
+    return sa.select(table.c.name).where(where).with_for_update()
 
 
 def now_ms() -> int:

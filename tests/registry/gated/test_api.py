@@ -223,3 +223,26 @@ def test_on_a_plain_registry_the_routes_say_what_is_missing(empty_store, tmp_pat
         with pytest.raises(RegistryStateError, match="is plain MLflow"):
             require_registry(url)
         mlflow.MlflowClient(url, url).create_registered_model(MODEL)
+
+
+BROKEN = {
+    "half a surrogate": b'{"model": "m", "version": 1, "to": "Production", "reason": "\\ud800"}',
+    "nested deep": b'{"model": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+    "no number": b'{"model": "m", "version": NaN, "to": "Production"}',
+    "a long number": b'{"model": "m", "version": ' + b"1" * 5_000 + b', "to": "Production"}',
+    "a list": b"[1]",
+}
+
+
+@pytest.mark.parametrize("what", BROKEN)
+def test_a_body_that_no_line_could_hold_is_the_mistake_of_who_asks(shop, what):
+    headers = {"Content-Type": "application/json"}
+    status, answer = shop.call(f"{API}/request", BROKEN[what], headers=headers)
+    assert (status, answer["error_code"]) == (400, "INVALID_PARAMETER_VALUE")
+
+
+def test_a_name_cannot_move_the_cursor_of_who_reads_the_ledger(shop, model):
+    headers = {"X-Mlflow-Ext-Actor": "ann%1B[2J%00%E2%80%AEbob"}
+    asked = {"model": model, "version": 1, "to": "Production", "reason": "x"}
+    status, answer = shop.tell("request", headers, **asked)
+    assert (status, answer["entry"]["actor"]) == (200, "ann[2Jbob")

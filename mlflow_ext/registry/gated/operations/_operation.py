@@ -13,8 +13,14 @@ from pydantic.dataclasses import dataclass
 from mlflow_ext.registry.gated.store import GatedStore
 
 STRICT = ConfigDict(extra="forbid")
-Text = Annotated[str, Field(min_length=1)]
-Number = Annotated[int, Field(ge=1)]
+Word = Annotated[str, Field(pattern=r"^[^\x00]*$")]
+"""Any text that PostgreSQL can compare with."""
+Text = Annotated[Word, Field(min_length=1)]
+Reason = Annotated[str, Field(max_length=10_000)]
+"""In the words of the caller; every later decision about the version carries votes with theirs."""
+LARGEST = 2**63 - 1
+"""The largest number that a database takes."""
+Number = Annotated[int, Field(ge=1, le=LARGEST)]
 Document = dict[str, Any]
 
 
@@ -52,7 +58,7 @@ class Nothing:
 class AboutModel:
     """A registered model."""
 
-    model: Text
+    model: Annotated[Text, Field(max_length=256)]
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -67,7 +73,7 @@ class AboutStage(AboutVersion):
     """A version and the stage it is to go to."""
 
     to: Text
-    reason: str = ""
+    reason: Reason = ""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

@@ -11,6 +11,7 @@ from pydantic.dataclasses import dataclass
 from mlflow_ext.records import Action, Entry, Kind, Transition
 from mlflow_ext.registry.gated import ledger
 from mlflow_ext.registry.gated.operations._operation import (
+    LARGEST,
     STRICT,
     AboutModel,
     Document,
@@ -18,6 +19,7 @@ from mlflow_ext.registry.gated.operations._operation import (
     Operation,
     Operations,
     Right,
+    Word,
 )
 from mlflow_ext.registry.gated.store import GatedStore
 from mlflow_ext.registry.replay import replay as replay_entries
@@ -32,7 +34,7 @@ DECISIVE = (*DECIDED, Kind.POLICY, Kind.EVIDENCE, Kind.REVOCATION, Kind.APPROVAL
 class Page:
     """Lines behind a number."""
 
-    after: Annotated[int, Field(ge=0)] = 0
+    after: Annotated[int, Field(ge=0, le=LARGEST)] = 0
     limit: Annotated[int, Field(ge=1, le=5_000)] = 1_000
 
 
@@ -40,7 +42,7 @@ class Page:
 class PerhapsModel:
     """One registered model, or all."""
 
-    model: str | None = None
+    model: Word | None = None
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

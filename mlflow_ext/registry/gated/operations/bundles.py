@@ -21,6 +21,7 @@ from mlflow_ext.registry.gated.operations._operation import (
 )
 from mlflow_ext.registry.gated.operations.evidence import append_evidence, check_counts
 from mlflow_ext.registry.gated.store import GatedStore
+from mlflow_ext.registry.gated.transaction import Moment
 from mlflow_ext.registry.rules import dump_policy
 from mlflow_ext.registry.statement import attest_imported
 
@@ -65,6 +66,7 @@ def take_in(store: GatedStore, asked: Arrival) -> Document:
         judged = [(each, attest_imported(each, expected, policy)) for each in envelopes]
         for _, attestation in judged:
             check_counts(asked, attestation)
+        _check_standing(moment, asked)
         story = ledger.draft(moment, Kind.IMPORT, {"bundle": asked.bundle}, row)
         line = ledger.append(moment.session, story)
         written = [append_evidence(moment, row, *each, imported=line.id) for each in judged]
@@ -77,6 +79,17 @@ OPERATIONS: Operations = {
         answer=take_in, payload=Arrival, right=Right.UPDATE, is_write=True
     ),
 }
+
+
+def _check_standing(moment: Moment, asked: Arrival) -> None:
+    """Refuse what was revoked here since the bundle was made, about whichever version."""
+    session, workspace = moment.session, moment.workspace
+    payloads = {envelope.get("payload") for envelope in asked.bundle["envelopes"]}
+    for revocation in ledger.read(session, workspace, kinds=[Kind.REVOCATION]):
+        number = revocation.body["entry"]
+        for line in ledger.read(session, workspace, kinds=[Kind.EVIDENCE], id=number):
+            if line.body["envelope"].get("payload") in payloads:
+                _check(asked, [f"its evidence was revoked here, as line {line.seq}"])
 
 
 def _check(asked: Arrival, problems: list[str]) -> None:

@@ -24,8 +24,8 @@ from mlflow_ext.registry.gated.operations._operation import (
     Number,
     Operation,
     Operations,
+    Reason,
     Right,
-    Text,
 )
 from mlflow_ext.registry.gated.standing import VersionRow
 from mlflow_ext.registry.gated.store import GatedStore
@@ -54,7 +54,7 @@ class AboutLine:
 class Withdrawal(AboutLine):
     """A line of evidence that is not to count any more."""
 
-    reason: Text
+    reason: Annotated[Reason, Field(min_length=1)]
 
 
 def describe_version(store: GatedStore, asked: AboutVersion) -> Document:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
+from typing import Annotated
 
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from mlflow_ext.errors import RefusedError, RegistryStateError, UnknownNameError
@@ -21,8 +23,8 @@ from mlflow_ext.registry.gated.operations._operation import (
     Document,
     Operation,
     Operations,
+    Reason,
     Right,
-    Text,
 )
 from mlflow_ext.registry.gated.standing import read_standing
 from mlflow_ext.registry.gated.store import GatedStore
@@ -37,7 +39,7 @@ LIVE = "Production"
 class Undo(AboutModel):
     """A model whose last promotion is to be undone."""
 
-    reason: Text
+    reason: Annotated[Reason, Field(min_length=1)]
 
 
 def promote(store: GatedStore, asked: AboutMove) -> Document:

@@ -16,6 +16,7 @@ from mlflow_ext.registry.gated.operations._operation import (
     Document,
     Operation,
     Operations,
+    Reason,
     Right,
 )
 from mlflow_ext.registry.gated.store import GatedStore
@@ -27,7 +28,7 @@ class NewPolicy(AboutModel):
     """What is to govern a model from now on."""
 
     policy: dict[str, Any]
-    reason: str = ""
+    reason: Reason = ""
 
 
 def show(store: GatedStore, asked: AboutModel) -> Document:

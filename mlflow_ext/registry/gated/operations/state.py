@@ -78,10 +78,9 @@ OPERATIONS: Operations = {
 
 
 def _versions(store: GatedStore, model: str) -> Iterator[ModelVersion]:
-    token = None
+    token, named = None, f"name = '{model}'" if '"' in model else f'name = "{model}"'
     while True:
-        # Double quotes, because a name may hold an apostrophe.
-        page = store.search_model_versions(f'name = "{model}"', max_results=PAGE, page_token=token)
+        page = store.search_model_versions(named, max_results=PAGE, page_token=token)
         yield from page
         token = page.token
         if not token:

@@ -15,6 +15,7 @@ from mlflow_ext.registry.gated.operations._operation import (
     Operations,
     Right,
     Text,
+    Word,
 )
 from mlflow_ext.registry.gated.store import GatedStore
 
@@ -39,7 +40,7 @@ class AboutWebhook:
 class PerhapsWebhook:
     """One webhook, or all."""
 
-    id: str | None = None
+    id: Word | None = None
 
 
 def create(store: GatedStore, asked: NewWebhook) -> Document:
