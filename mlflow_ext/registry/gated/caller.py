@@ -60,6 +60,14 @@ def current_caller() -> Caller:
     return _acting.get() or _of_request() or Caller(actor=current_actor(), client="mlflow")
 
 
+def is_admin(caller: Caller) -> bool:
+    """Tell whether MLflow's basic-auth knows the caller as an administrator of the server."""
+    auth = sys.modules.get("mlflow.server.auth")
+    if caller.is_claimed or auth is None:
+        return False
+    return bool(auth.store.get_user(caller.actor).is_admin)
+
+
 def _of_request() -> Caller | None:
     flask = sys.modules.get("flask")  # without it, nobody can be inside a request
     if flask is None or not flask.has_request_context():
@@ -72,6 +80,8 @@ def _of_request() -> Caller | None:
     )
     if checked:
         return Caller(actor=str(checked), is_claimed=False, client=client)
+    if trusted:  # what the proxy has not checked, nobody may claim past it
+        return Caller(actor=UNKNOWN, client=client)
     claimed = _printable(unquote(headers.get(ACTOR_HEADER, "")))  # as `claim` wrote it
     return Caller(actor=claimed or UNKNOWN, client=client)
 

@@ -17,12 +17,14 @@ from mlflow_ext.records import (
     Entry,
     Kind,
     Transition,
+    Verdict,
     Vote,
     to_dict,
 )
 from mlflow_ext.registry.chain import canonical
 from mlflow_ext.registry.dossier import Dossier, PromotionRequest
 from mlflow_ext.registry.gated import ledger
+from mlflow_ext.registry.gated.caller import is_admin
 from mlflow_ext.registry.gated.standing import Standing, VersionRow
 from mlflow_ext.registry.gated.transaction import Moment
 from mlflow_ext.registry.policy import decide
@@ -41,6 +43,7 @@ from mlflow_ext.registry.rules import (
 if TYPE_CHECKING:
     from mlflow_ext.registry.statement import Expected
 
+SHOWN = 200  # letters of a vote's reason in a dossier; its own line in the ledger holds all
 DEFAULT_POLICY = "MLFLOW_EXT_DEFAULT_POLICY"
 """Environment variable: a built-in policy or a YAML file, for models without one of their own."""
 
@@ -94,12 +97,15 @@ def policy_in(entry: Entry | None) -> Policy:
 def check_owner(moment: Moment) -> None:
     """Let only the owners of a policy change what it rests on, where it names any.
 
+    An administrator of the server may as well, or a name could be taken for ever.
+
     Raises:
         RefusedError: The caller is none of them.
     """
     policy, _ = find_policy(moment)
     owners = members(policy, policy.owners)
-    if policy.owners and moment.caller.actor not in owners:
+    is_owner = moment.caller.actor in owners or not policy.owners
+    if not is_owner and not is_admin(moment.caller):
         raise RefusedError(
             f"'{moment.caller.actor}' is no owner of policy '{policy.name}'",
             f"one of its owners: {', '.join(sorted(owners))}",
@@ -127,12 +133,14 @@ def rule(
         case: The lines that matter.
         standing: How the model stands.
         request: What is asked for. A promotion to an older version than the one that holds the
-            stage, which has held it before, is a rollback.
+            stage, which has held it before, is a rollback, unless something was said against it
+            since: then it must meet every rule.
         digest: SHA-256 of the version's files, hex; empty when they cannot be read.
     """
     policy = policy_in(case.policy)
     dossier = _gather(moment, case, standing, request, digest)
-    if request.action is Action.PROMOTE and dossier.has_been_there:
+    is_clean = not _said_against(case, standing.versions[request.version])
+    if request.action is Action.PROMOTE and dossier.has_been_there and is_clean:
         request = replace(request, action=Action.ROLLBACK)
     return Ruling(
         request=request,
@@ -266,6 +274,17 @@ def _keyed_by_text(stages: dict[int, str]) -> dict[str, str]:
     return {str(version): stage for version, stage in stages.items()}
 
 
+def _said_against(case: ledger.Case, row: VersionRow) -> bool:
+    """Tell whether evidence was withdrawn, a gate failed or somebody objected since the visit."""
+    visited = case.last_visit.seq if case.last_visit else 0
+    later = [entry for entry in case.about if entry.seq > visited and _is_about(entry, row)]
+    return any(
+        entry.kind in (Kind.REVOCATION, Kind.REJECTION)
+        or (entry.kind is Kind.EVIDENCE and entry.body["report"]["verdict"] == Verdict.FAILED)
+        for entry in later
+    )
+
+
 def _is_about(entry: Entry, row: VersionRow) -> bool:
     """Tell whether a line is about this very version, and no other that had its number before."""
     return entry.version_created_ms == row.created_ms
@@ -304,7 +323,7 @@ def _vote(entry: Entry) -> Vote:
         is_approval=entry.kind is Kind.APPROVAL,
         to_stage=entry.stage or "",
         time_ms=entry.time_ms,
-        reason=entry.body["reason"],
+        reason=entry.body["reason"][:SHOWN],
     )
 
 

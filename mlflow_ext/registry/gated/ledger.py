@@ -158,9 +158,7 @@ def read(
     return [entry if entry.kind is Kind.EVIDENCE else intact(entry) for entry in entries]
 
 
-def read_case(
-    session: Session, workspace: str, model: str, version: int, stage: str = ""
-) -> Case:
+def read_case(session: Session, workspace: str, model: str, version: int, stage: str = "") -> Case:
     """Read in one query what a decision about a version, and perhaps a stage, rests on.
 
     Raises:

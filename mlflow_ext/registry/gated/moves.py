@@ -184,9 +184,7 @@ class Moves(Upstream):
         self, moment: Moment, request: PromotionRequest, files: Files, is_clearing: bool
     ) -> Outcome:
         model, number = request.model, request.version
-        case = ledger.read_case(
-            moment.session, moment.workspace, model, number, request.to_stage
-        )
+        case = ledger.read_case(moment.session, moment.workspace, model, number, request.to_stage)
         policy = policy_in(case.policy)
         known = {*STAGES, *policy.stages}
         if request.to_stage not in known:

@@ -254,8 +254,7 @@ def test_an_alias_moved_back_is_a_rollback(judged):
 
 def test_a_rollback_needs_no_fresh_evidence_but_the_files_of_then(judged, refused):
     judged.promote(2)
-    revoke = {"entry": judged.lines(Kind.EVIDENCE)[0].id, "reason": "test"}
-    judged.append(Kind.REVOCATION, revoke, MODEL, 1)
+    judged.govern(stages={"Production": {"alias": "champion", "gates": [{"gate": "fairness"}]}})
     (judged.folder / "files" / "0" / "MLmodel").write_text("others")
     told = refused(judged.client.set_registered_model_alias, MODEL, "champion", "1")
     assert "the files it had there: its files have digest" in told

@@ -2,10 +2,11 @@
 
 import pytest
 from gated_shop import MODEL, on_each_database
+from mlflow.exceptions import MlflowException
 from together import together
 
 from mlflow_ext.errors import RefusedError, RegistryStateError
-from mlflow_ext.records import Kind
+from mlflow_ext.records import Kind, Verdict
 
 ALWAYS = {"starts": "* * * * *", "lasts": "1h"}
 
@@ -125,6 +126,29 @@ def test_an_older_version_moved_in_the_ui_is_a_rollback_by_its_rules(shop):
     last = shop.lines(Kind.TRANSITION)[-2].body["transition"]
     assert (last["action"], last["version"], last["replaced"]) == ("rollback", 1, 3)
     assert shop.state() == ({1: "Production", 2: "None", 3: "Archived"}, {"champion": 1})
+
+
+def revoke(shop):
+    number = shop.lines(Kind.EVIDENCE)[0].id
+    shop.ask("evidence/revoke", id=number, reason="the holdout leaked into training")
+
+
+def fail(shop):
+    shop.judge(1, verdict=Verdict.FAILED)
+
+
+def reject(shop):
+    shop.ask("reject", "rita", model=MODEL, version=1, to="Production", reason="unfair")
+
+
+@pytest.mark.parametrize("say", [revoke, fail, reject])
+def test_what_was_said_against_an_older_version_stops_a_click_but_no_rollback(shop, say):
+    rule = {"alias": "champion", "min_passed": 1, "approvals": {"count": 1}}
+    shop.govern(stages={"Production": rule})
+    say(shop)
+    with pytest.raises(MlflowException, match="refuses to move version 1"):
+        shop.promote(1)
+    assert roll_back(shop)["version"] == 1
 
 
 def test_what_was_live_before_the_ledger_began_is_a_way_back(gated, monkeypatch):
