@@ -54,7 +54,7 @@ class GatedShop:
     def bind(self, version, model=MODEL, **changes):
         """Say what evidence about a version must be bound to; *changes* tell lies about it."""
         with self.store.reading(model) as moment:
-            standing = read_standing(moment.session, moment.workspace, model, version)
+            standing = read_standing(moment.connection, moment.workspace, model, version)
         binding = Binding(
             workspace=moment.workspace,
             model=model,
@@ -90,7 +90,7 @@ class GatedShop:
         """Write a line into the ledger as the registry does."""
         with self.store.holding(model) as moment:
             asked = () if version is None else (version,)
-            standing = read_standing(moment.session, moment.workspace, model, *asked)
+            standing = read_standing(moment.connection, moment.workspace, model, *asked)
             row = standing.versions.get(version)
             draft = ledger.Draft(
                 workspace=moment.workspace,
@@ -102,7 +102,7 @@ class GatedShop:
                 version=version,
                 version_created_ms=row.created_ms if row else None,
             )
-            return ledger.append(moment.session, draft)
+            return ledger.append(moment.connection, draft)
 
     def ask(self, operation, actor="ann", is_claimed=True, **payload):
         """Have an operation answered, as *actor* asks it over HTTP."""
@@ -125,12 +125,12 @@ class GatedShop:
 
     def lines(self, *kinds, model=None):
         with self.store.reading() as moment:
-            return ledger.read(moment.session, moment.workspace, model, kinds=kinds)
+            return ledger.read(moment.connection, moment.workspace, model, kinds=kinds)
 
     def breaks(self):
         """Verify the chain; return what is wrong with it."""
         with self.store.reading() as moment:
-            rows, head, found = ledger.verify(moment.session, moment.workspace)
+            rows, head, found = ledger.verify(moment.connection, moment.workspace)
         assert found or rows == head.seq
         return found
 

@@ -1,4 +1,4 @@
-"""Letting each alias go with its stage, so that both tell the same story."""
+"""What goes with a stage: its alias, and the versions that it replaces."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from mlflow_ext.registry.gated.transaction import Moment
+from mlflow_ext.registry.rules import STAGES
 
 if TYPE_CHECKING:
     from mlflow_ext.registry.gated.governance import Ruling
@@ -25,28 +26,46 @@ def move_aliases(moment: Moment, ruling: Ruling) -> None:
         if stage == asked.to_stage:
             _point(moment, {**ours, "held": asked.version})
         elif held.get(alias) in leaving:
-            moment.session.execute(_statements()["delete"], ours)
+            moment.connection.execute(_statements()["delete"], ours)
 
 
 def _point(moment: Moment, values: dict[str, Any]) -> None:
-    updated: Any = moment.session.execute(_statements()["update"], values)
+    updated: Any = moment.connection.execute(_statements()["update"], values)
     if updated.rowcount == 0:
-        moment.session.execute(_statements()["insert"], values)
+        moment.connection.execute(_statements()["insert"], values)
+
+
+def archive(moment: Moment, ruling: Ruling) -> None:
+    """Let the versions that a ruling replaces leave their stage; MLflow's way loads each first."""
+    if ruling.replaced and ruling.request.to_stage in STAGES:
+        values = {
+            "ours": moment.workspace,
+            "model": moment.model,
+            "replaced": ruling.replaced,
+            "now": moment.now_ms,
+        }
+        moment.connection.execute(_statements()["archive"], values)
 
 
 @cache
 def _statements() -> dict[str, Any]:
     """Build the statements once; MLflow's own way takes an object and three of them."""
-    from mlflow.store.model_registry.dbmodels.models import SqlRegisteredModelAlias
+    from mlflow.store.model_registry.dbmodels.models import SqlModelVersion, SqlRegisteredModelAlias
 
-    table: Any = sa.inspect(SqlRegisteredModelAlias).local_table
+    aliases: Any = sa.inspect(SqlRegisteredModelAlias).local_table
+    versions: Any = sa.inspect(SqlModelVersion).local_table
     ours: Any = sa.bindparam("ours")
     model: Any = sa.bindparam("model")
     named: Any = sa.bindparam("named")
     held: Any = sa.bindparam("held")
-    where = (table.c.workspace == ours) & (table.c.name == model) & (table.c.alias == named)
+    replaced = versions.c.version.in_(sa.bindparam("replaced", expanding=True))
+    where = (aliases.c.workspace == ours) & (aliases.c.name == model) & (aliases.c.alias == named)
+    leaving = (versions.c.workspace == ours) & (versions.c.name == model) & replaced
     return {
-        "update": table.update().where(where).values(version=held),
-        "insert": table.insert().values(workspace=ours, name=model, alias=named, version=held),
-        "delete": table.delete().where(where),
+        "update": aliases.update().where(where).values(version=held),
+        "insert": aliases.insert().values(workspace=ours, name=model, alias=named, version=held),
+        "delete": aliases.delete().where(where),
+        "archive": versions.update()
+        .where(leaving)
+        .values(current_stage="Archived", last_updated_time=sa.bindparam("now")),
     }

@@ -24,7 +24,7 @@ from mlflow_ext.registry.gated.transaction import Moment, now_ms
 
 if TYPE_CHECKING:
     from flask import Flask, Response
-    from sqlalchemy.orm import Session
+    from sqlalchemy import Connection
 
     from mlflow_ext.registry.gated.store import GatedStore
 
@@ -115,10 +115,10 @@ def refuse_frozen() -> Response | None:
 
 def _check_in(store: GatedStore, target: Target) -> None:
     with store.reading() as moment:
-        session = moment.session
+        connection = moment.connection
         places = places_of(store.engine)
-        for row in places.find(session, target.place, is_folder=target.is_folder):
-            grounds = _grounds(session, *row)
+        for row in places.find(connection, target.place, is_folder=target.is_folder):
+            grounds = _grounds(connection, *row)
             if grounds:
                 raise RefusedError(
                     f"the files of version {row.version} of model '{row.name}' are frozen: "
@@ -130,21 +130,21 @@ def _check_in(store: GatedStore, target: Target) -> None:
 
 
 def _grounds(
-    session: Session, workspace: str, model: str, version: int, created_ms: int
+    connection: Connection, workspace: str, model: str, version: int, created_ms: int
 ) -> str | None:
     """Say why the files of a version must stay as they are; None when they need not."""
     moment = Moment(
-        session=session,
+        connection=connection,
         workspace=workspace,
         model=model,
         caller=current_caller(),
         now_ms=now_ms(),
     )
     identity = {"version": version, "version_created_ms": created_ms}
-    if ledger.read_newest(session, workspace, model, Kind.EVIDENCE, **identity):
+    if ledger.read_newest(connection, workspace, model, Kind.EVIDENCE, **identity):
         return "it holds evidence"
     policy, _ = find_policy(moment)
-    stage = read_standing(session, workspace, model, version).protected(policy).get(version)
+    stage = read_standing(connection, workspace, model, version).protected(policy).get(version)
     return f"it holds {stage}" if stage else None
 
 

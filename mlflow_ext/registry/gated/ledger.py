@@ -24,7 +24,7 @@ from mlflow_ext.registry.gated.outbox import enqueue
 from mlflow_ext.registry.gated.tables import heads, ledger, webhooks
 
 if TYPE_CHECKING:
-    from sqlalchemy.orm import Session
+    from sqlalchemy import Connection
 
     from mlflow_ext.registry.gated.standing import VersionRow
     from mlflow_ext.registry.gated.transaction import Moment
@@ -38,7 +38,6 @@ HEAD = sa.select(heads).where(OURS)
 HOOKS = sa.select(sa.func.count()).where(webhooks.c.workspace == heads.c.workspace)
 LOCK_HEAD = HEAD.add_columns(HOOKS.scalar_subquery().label("hooks")).with_for_update(of=heads)
 SET_HEAD = heads.update().where(OURS).values(seq=sa.bindparam("seq"), hash=sa.bindparam("hash"))
-INSERT = ledger.insert().returning(ledger.c.id, sort_by_parameter_order=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,36 +108,36 @@ class Case:
     """Everything said about the version, oldest first."""
 
 
-def append(session: Session, draft: Draft) -> Entry:
+def append(connection: Connection, draft: Draft) -> Entry:
     """Write a line behind the newest of its workspace, and tell the webhooks that want it."""
-    return append_all(session, [draft])[0]
+    seq = append_all(connection, [draft])
+    return read_page(connection, draft.workspace, seq - 1, 1)[0]
 
 
-def append_all(session: Session, drafts: Sequence[Draft]) -> list[Entry]:
-    """Write lines of one workspace, in their order, as `append` does."""
+def append_all(connection: Connection, drafts: Sequence[Draft]) -> int:
+    """Write lines of one workspace, in their order, as `append` does; returns the last number."""
     workspace = drafts[0].workspace
-    head, has_webhooks = _lock_head(session, workspace)
+    head, has_webhooks = _lock_head(connection, workspace)
     rows = []
     for draft in drafts:
         row = _continue(head, draft)
         head = Head(workspace=workspace, seq=row["seq"], hash=row["hash"])
         rows.append(row)
-    numbers = session.execute(INSERT, rows).scalars().all()
-    session.execute(SET_HEAD, {"ours": workspace, "seq": head.seq, "hash": head.hash})
-    entries = [_entry(number, row) for number, row in zip(numbers, rows, strict=True)]
+    connection.execute(ledger.insert(), rows)
+    connection.execute(SET_HEAD, {"ours": workspace, "seq": head.seq, "hash": head.hash})
     if has_webhooks:
-        enqueue(session, entries)
-    return entries
+        enqueue(connection, read_page(connection, workspace, head.seq - len(rows), len(rows)))
+    return head.seq
 
 
-def read_head(session: Session, workspace: str) -> Head:
+def read_head(connection: Connection, workspace: str) -> Head:
     """Return the newest line of a chain."""
-    row = session.execute(HEAD, {"ours": workspace}).one_or_none()
+    row = connection.execute(HEAD, {"ours": workspace}).one_or_none()
     return Head(workspace=workspace, seq=row.seq if row else 0, hash=row.hash if row else "")
 
 
 def read(
-    session: Session,
+    connection: Connection,
     workspace: str,
     model: str | None = None,
     *,
@@ -152,20 +151,23 @@ def read(
     """
     values = {"workspace": workspace, "model": model, "kind": [str(kind) for kind in kinds]}
     given = {column: value for column, value in (values | equal).items() if value}
-    rows = session.execute(_query(tuple(given), is_newest=False), given)
+    rows = connection.execute(_query(tuple(given), is_newest=False), given)
     entries = map(entry_of, rows)
     # Evidence that was edited is listed and says so; what decides on it calls `intact` itself.
     return [entry if entry.kind is Kind.EVIDENCE else intact(entry) for entry in entries]
 
 
-def read_case(session: Session, workspace: str, model: str, version: int, stage: str = "") -> Case:
+def read_case(
+    connection: Connection, workspace: str, model: str, version: int, stage: str = ""
+) -> Case:
     """Read in one query what a decision about a version, and perhaps a stage, rests on.
 
     Raises:
         LedgerError: A line was edited.
     """
     about = {"workspace": workspace, "model": model, "version": version, "stage": stage}
-    found = [intact(entry_of(row)) for row in session.execute(_case(), about)]
+    rows = {row.id: row for row in connection.execute(_case(), about)}
+    found = [intact(entry_of(row)) for row in rows.values()]
     moves = sorted((e for e in found if e.kind is Kind.TRANSITION), key=lambda e: e.seq)
     return Case(
         policy=next((e for e in found if e.kind is Kind.POLICY), None),
@@ -176,7 +178,7 @@ def read_case(session: Session, workspace: str, model: str, version: int, stage:
 
 
 def read_newest(
-    session: Session, workspace: str, model: str, kind: Kind, **equal: Any
+    connection: Connection, workspace: str, model: str, kind: Kind, **equal: Any
 ) -> Entry | None:
     """Read the newest line of one kind about a model whose columns *equal* the given values.
 
@@ -184,11 +186,11 @@ def read_newest(
         LedgerError: The line was edited.
     """
     given = {"workspace": workspace, "model": model, "kind": [str(kind)], **equal}
-    row = session.execute(_query(tuple(given), is_newest=True), given).one_or_none()
+    row = connection.execute(_query(tuple(given), is_newest=True), given).one_or_none()
     return intact(entry_of(row)) if row else None
 
 
-def read_page(session: Session, workspace: str, after: int, limit: int) -> list[Entry]:
+def read_page(connection: Connection, workspace: str, after: int, limit: int) -> list[Entry]:
     """Read up to *limit* lines behind number *after*, as they are, edited ones too."""
     query = (
         sa.select(ledger)
@@ -196,17 +198,17 @@ def read_page(session: Session, workspace: str, after: int, limit: int) -> list[
         .order_by(ledger.c.seq, ledger.c.id)
         .limit(limit)
     )
-    return [entry_of(row) for row in session.execute(query)]
+    return [entry_of(row) for row in connection.execute(query)]
 
 
-def verify(session: Session, workspace: str) -> tuple[int, Head, list[Break]]:
+def verify(connection: Connection, workspace: str) -> tuple[int, Head, list[Break]]:
     """Recompute the whole chain of a workspace.
 
     Returns:
         The number of lines, the head, and every line that was edited, removed or moved.
     """
-    head = read_head(session, workspace)
-    counted = _Counted(_links(session, workspace))
+    head = read_head(connection, workspace)
+    counted = _Counted(_links(connection, workspace))
     breaks = list(find_breaks(counted))
     last = counted.last
     if (last.seq if last else 0, last.hash if last else "") != (head.seq, head.hash):
@@ -303,22 +305,22 @@ def _continue(head: Head, draft: Draft) -> dict[str, Any]:
     return {**content, "body": body, "previous": head.hash, "hash": digest}
 
 
-def _lock_head(session: Session, workspace: str) -> tuple[Head, bool]:
+def _lock_head(connection: Connection, workspace: str) -> tuple[Head, bool]:
     """Hold the head of the chain until the end of the transaction; is there any webhook?"""
-    row = session.execute(LOCK_HEAD, {"ours": workspace}).one_or_none()
+    row = connection.execute(LOCK_HEAD, {"ours": workspace}).one_or_none()
     if row is None:
         # Somebody else may begin the same chain at this moment.
-        with suppress(IntegrityError), session.begin_nested():
-            session.execute(heads.insert().values(workspace=workspace, seq=0, hash=""))
-        row = session.execute(LOCK_HEAD, {"ours": workspace}).one()
+        with suppress(IntegrityError), connection.begin_nested():
+            connection.execute(heads.insert().values(workspace=workspace, seq=0, hash=""))
+        row = connection.execute(LOCK_HEAD, {"ours": workspace}).one()
     return Head(workspace=workspace, seq=row.seq, hash=row.hash), row.hooks > 0
 
 
-def _links(session: Session, workspace: str) -> Iterator[Link]:
+def _links(connection: Connection, workspace: str) -> Iterator[Link]:
     columns = [c for c in ledger.c if c.name not in ("id", "body", "previous", "hash")]
     tail = (ledger.c.body, ledger.c.previous, ledger.c.hash, ledger.c.id)
     query = sa.select(*columns, *tail).where(ledger.c.workspace == workspace)
-    found = session.execute(query.order_by(ledger.c.seq, ledger.c.id)).yield_per(PAGE)
+    found = connection.execute(query.order_by(ledger.c.seq, ledger.c.id)).yield_per(PAGE)
     for *content, body, previous, digest, number in found:
         yield Link(
             id=number,

@@ -14,7 +14,7 @@ from mlflow_ext.errors import MlflowExtError, UnknownNameError
 from mlflow_ext.records import Decision, Transition
 from mlflow_ext.registry.dossier import Dossier, PromotionRequest
 from mlflow_ext.registry.gated import ledger
-from mlflow_ext.registry.gated.aliases import move_aliases
+from mlflow_ext.registry.gated.aliases import archive, move_aliases
 from mlflow_ext.registry.gated.caller import current_caller
 from mlflow_ext.registry.gated.governance import (
     Ruling,
@@ -44,6 +44,7 @@ from mlflow_ext.registry.tags import STAGE
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
+    from sqlalchemy import Connection
     from sqlalchemy.orm import Session
 
     Upstream: Any
@@ -106,15 +107,16 @@ class Moves(Upstream):
     def reading(self, model: str = "") -> Iterator[Moment]:
         """Look at the registry in one transaction that changes nothing."""
         with opened(self._open_session, is_read_only=True) as session:
-            yield self._moment(session, model)
+            yield self._moment(session.connection(), model)
 
     @contextmanager
     def holding(self, model: str, *others: str) -> Iterator[Moment]:
         """Decide about a model in one transaction, alone; MLflow's own calls inside it join."""
         with in_turn(self.engine), transaction(self._open_session, self) as session:
             session.info[PERMIT] = True
-            lock_model(session, self.workspace, model, *others)
-            yield self._moment(session, model)
+            connection = session.connection()
+            lock_model(connection, self.workspace, model, *others)
+            yield self._moment(connection, model)
 
     def move(self, request: PromotionRequest, is_clearing: bool = False) -> Outcome:
         """Move a version to a stage, alias and record with it, if the policy allows it.
@@ -148,17 +150,17 @@ class Moves(Upstream):
         Raises:
             MlflowException: There is no such version.
         """
-        standing = read_standing(moment.session, moment.workspace, moment.model, version)
+        standing = read_standing(moment.connection, moment.workspace, moment.model, version)
         if version not in standing.versions:
-            self._get_sql_model_version(moment.session, moment.model, version)  # says so
+            self.get_model_version(moment.model, version)  # says so
         return standing.versions[version]
 
     def is_governed(
         self, session: Session, model: str, stages: tuple[str, ...], alias: str | None
     ) -> bool:
         """Tell whether the model's policy has a rule for one of *stages* or for *alias*."""
-        connection: Any = session.connection()  # a session must not flush while it flushes
-        policy = find_policy(self._moment(connection, model))[0]
+        # Not through the session itself, which must not flush while it flushes.
+        policy = find_policy(self._moment(session.connection(), model))[0]
         return any(s in policy.stages for s in stages) or (
             alias is not None and policy.stage_of_alias(alias) is not None
         )
@@ -184,14 +186,16 @@ class Moves(Upstream):
         self, moment: Moment, request: PromotionRequest, files: Files, is_clearing: bool
     ) -> Outcome:
         model, number = request.model, request.version
-        case = ledger.read_case(moment.session, moment.workspace, model, number, request.to_stage)
+        case = ledger.read_case(
+            moment.connection, moment.workspace, model, number, request.to_stage
+        )
         policy = policy_in(case.policy)
         known = {*STAGES, *policy.stages}
         if request.to_stage not in known:
             raise UnknownNameError("stage", request.to_stage, known, f"policy '{policy.name}'")
-        standing = read_standing(moment.session, moment.workspace, model, number)
+        standing = read_standing(moment.connection, moment.workspace, model, number)
         if number not in standing.versions:
-            self._get_sql_model_version(moment.session, model, number)  # says that it is missing
+            self.get_model_version(model, number)  # says that it is missing
         stage = standing.stage_of(number, policy)
         if standing.is_exempt(number) or not policy.stages.keys() & {stage, request.to_stage}:
             return self._move_freely(request, policy.name, is_clearing, stage)
@@ -225,12 +229,13 @@ class Moves(Upstream):
     def _carry_out(self, moment: Moment, ruling: Ruling) -> ModelVersion:
         request = ruling.request
         move_aliases(moment, ruling)
+        archive(moment, ruling)
         self._mark(ruling)
         return super().transition_model_version_stage(
             request.model,
             request.version,
             request.to_stage if request.to_stage in STAGES else "None",
-            ruling.is_clearing and request.to_stage in CAN_ARCHIVE,
+            False,
         )
 
     def _mark(self, ruling: Ruling) -> None:
@@ -246,9 +251,9 @@ class Moves(Upstream):
             mark = ModelVersionTag(STAGE, asked.to_stage)  # type: ignore[no-untyped-call]
             super().set_model_version_tag(asked.model, asked.version, mark)
 
-    def _moment(self, session: Session, model: str) -> Moment:
+    def _moment(self, connection: Connection, model: str) -> Moment:
         return Moment(
-            session=session,
+            connection=connection,
             workspace=self.workspace,
             model=model,
             caller=current_caller(),

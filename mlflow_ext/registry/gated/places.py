@@ -19,7 +19,7 @@ from mlflow_ext.registry.gated.standing import DELETED, PROMPT_SOURCES
 from mlflow_ext.registry.gated.tables import heads
 
 if TYPE_CHECKING:
-    from sqlalchemy.orm import Session
+    from sqlalchemy import Connection
 
 STAMP = sa.select(sa.func.sum(heads.c.seq))
 OVERLAP_MS = 3_600_000
@@ -39,30 +39,32 @@ class Places:
         self._newest_ms = 0
         self._learning = Lock()
 
-    def find(self, session: Session, place: str, *, is_folder: bool) -> list[Any]:
+    def find(self, connection: Connection, place: str, *, is_folder: bool) -> list[Any]:
         """Return the versions whose files include *place*.
 
         Args:
-            session: A session of the registry.
+            connection: A connection of the registry.
             place: Of a file, as `spell` writes it.
             is_folder: It is a folder, and all that lies below it matters too.
         """
-        self._learn(session)
+        self._learn(connection)
         touched = list(_ancestors(place))
         if is_folder:
             touched += [known for known in list(self._spellings) if _is_below(known, place)]
         found = {each for known in touched for each in self._spellings.get(known, ())}
         if not found:
             return []
-        return list(session.execute(_queries()[1], {"spellings": sorted(found)}))
+        return list(connection.execute(_queries()[1], {"spellings": sorted(found)}))
 
-    def _learn(self, session: Session) -> None:
-        stamp = int(session.execute(STAMP).scalar() or 0)
+    def _learn(self, connection: Connection) -> None:
+        stamp = int(connection.execute(STAMP).scalar() or 0)
         if stamp == self._stamp:
             return
         with self._learning:
             since = self._newest_ms - OVERLAP_MS
-            for storage, workspace, created_ms in session.execute(_queries()[0], {"since": since}):
+            for storage, workspace, created_ms in connection.execute(
+                _queries()[0], {"since": since}
+            ):
                 place = spell(storage, workspace)
                 self._spellings.setdefault(place, set()).add(storage)
                 self._newest_ms = max(self._newest_ms, int(created_ms))

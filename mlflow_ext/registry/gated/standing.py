@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from mlflow_ext.registry.rules import Policy
 
 if TYPE_CHECKING:
-    from sqlalchemy.orm import Session
+    from sqlalchemy import Connection
 
 DELETED = "Deleted_Internal"
 INACTIVE = ("None", "Archived", DELETED)
@@ -80,16 +80,17 @@ class Standing:
         ]
 
 
-def read_standing(session: Session, workspace: str, model: str, *asked: int) -> Standing:
+def read_standing(connection: Connection, workspace: str, model: str, *asked: int) -> Standing:
     """Read the model; a version that does not exist, or was deleted, is not among the versions."""
     ours = {"ours": workspace, "model": model}
-    rows = session.execute(_queries().standing, {**ours, "asked": sorted(asked)}).all()
+    rows = connection.execute(_queries().standing, {**ours, "asked": sorted(asked)}).all()
     versions = {int(row.version): _version_row(row) for row in rows}
     may_be_prompt = any(row.has_prompt_source for row in versions.values())
     return Standing(
         versions=versions,
         aliases={row.alias: int(row.version) for row in rows if row.alias is not None},
-        is_prompt=may_be_prompt and session.execute(_queries().prompt, ours).scalar() is not None,
+        is_prompt=may_be_prompt
+        and connection.execute(_queries().prompt, ours).scalar() is not None,
     )
 
 

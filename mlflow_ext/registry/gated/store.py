@@ -84,7 +84,10 @@ class GatedStore(Moves):
         """Point an alias at a version; a governed alias takes the version to its stage."""
         number = _number(version)
         with transaction(self._open_session, self) as session:
-            if find_policy(self._moment(session, name))[0].stage_of_alias(alias) is None:
+            if (
+                find_policy(self._moment(session.connection(), name))[0].stage_of_alias(alias)
+                is None
+            ):
                 super().set_registered_model_alias(name, alias, version)
                 return
         outcome = self._with_files(
@@ -98,7 +101,7 @@ class GatedStore(Moves):
         """Delete an alias, unless a version holds its stage."""
         with self.holding(name) as moment:
             policy, _ = find_policy(moment)
-            standing = read_standing(moment.session, moment.workspace, name)
+            standing = read_standing(moment.connection, moment.workspace, name)
             holder = standing.aliases.get(alias)
             stage = policy.stage_of_alias(alias)
             if holder and stage and standing.protected(policy).get(holder) == stage:
@@ -167,9 +170,11 @@ class GatedStore(Moves):
             self._obey(objection_to_version_tag(tag.key, is_there=False), name)
         with transaction(self._open_session, self) as session:
             created = super().create_model_version(name, source, *args, **kwargs)
-            moment = self._moment(session, name)
+            moment = self._moment(session.connection(), name)
             if source not in PROMPT_SOURCES and find_policy(moment)[0].stages:
-                standing = read_standing(session, moment.workspace, name, int(created.version))
+                standing = read_standing(
+                    moment.connection, moment.workspace, name, int(created.version)
+                )
                 body = {"source": source, "run_id": created.run_id}
                 _write(moment, Kind.REGISTRATION, body, standing.versions[int(created.version)])
             return created
@@ -221,7 +226,7 @@ class GatedStore(Moves):
         """Set a free alias as MLflow does; None. A governed one takes its version to a stage."""
         policy, _ = find_policy(moment)
         stage = policy.stage_of_alias(alias)
-        standing = read_standing(moment.session, moment.workspace, moment.model, version)
+        standing = read_standing(moment.connection, moment.workspace, moment.model, version)
         if stage is None or version not in standing.versions or standing.is_exempt(version):
             super().set_registered_model_alias(moment.model, alias, version)
             return None
@@ -234,7 +239,7 @@ class GatedStore(Moves):
         """Return how a model stands, unless it (or one version) holds a protected stage."""
         policy = policy or find_policy(moment)[0]
         asked = () if version is None else (version,)
-        standing = read_standing(moment.session, moment.workspace, moment.model, *asked)
+        standing = read_standing(moment.connection, moment.workspace, moment.model, *asked)
         held = standing.protected(policy)
         for number in asked or held:
             if number in held and not standing.is_exempt(number):
@@ -260,7 +265,7 @@ class GatedStore(Moves):
                 version.name == name,
                 version.source.not_in(PROMPT_SOURCES),
             )
-            return moment.session.execute(query.limit(1)).scalar() is not None
+            return moment.connection.execute(query.limit(1)).scalar() is not None
 
     def _has_tag(self, name: str, version: int, key: str) -> bool:
         if not key.startswith(PROVENANCE):
@@ -276,11 +281,11 @@ class GatedStore(Moves):
                 tag.version == version,
                 tag.key == key,
             )
-            return moment.session.execute(query).scalar() is not None
+            return moment.connection.execute(query).scalar() is not None
 
 
 def _write(moment: Moment, kind: Kind, body: dict[str, Any], row: VersionRow | None = None) -> None:
-    ledger.append(moment.session, ledger.draft(moment, kind, body, row))
+    ledger.append_all(moment.connection, [ledger.draft(moment, kind, body, row)])
 
 
 def _allowed(outcome: Outcome) -> ModelVersion | None:

@@ -23,7 +23,7 @@ from mlflow_ext.errors import MlflowExtError
 from mlflow_ext.registry.gated.caller import Caller
 
 if TYPE_CHECKING:
-    from sqlalchemy import Engine
+    from sqlalchemy import Connection, Engine
     from sqlalchemy.orm import Session
 
 OpenSession = Callable[..., "AbstractContextManager[Session]"]
@@ -39,9 +39,10 @@ _outer: ContextVar[Session | None] = ContextVar("mlflow_ext_outer_session", defa
 
 @dataclass(frozen=True, kw_only=True)
 class Moment:
-    """One transaction about one model: who asks, when, and the session that holds its lock."""
+    """One transaction about one model: who asks, when, and the connection that holds its lock."""
 
-    session: Session
+    connection: Connection
+    """Of the session that MLflow's own calls join; our statements need no more of it."""
     workspace: str
     model: str
     caller: Caller
@@ -102,12 +103,12 @@ def in_turn(engine: Engine) -> AbstractContextManager[object]:
         return _turns.setdefault(engine, RLock())
 
 
-def lock_model(session: Session, workspace: str, *names: str) -> None:
+def lock_model(connection: Connection, workspace: str, *names: str) -> None:
     """Hold registered models until the end of the transaction; one at a time decides about each."""
     # SQLite has no row locks: its first write of a transaction locks the database.
-    is_sqlite = session.get_bind().dialect.name == "sqlite"
+    is_sqlite = connection.dialect.name == "sqlite"
     for name in sorted(names):  # always in this order, so that two never wait for each other
-        session.execute(_lock(is_sqlite), {"ours": workspace, "model": name})
+        connection.execute(_lock(is_sqlite), {"ours": workspace, "model": name})
 
 
 @cache

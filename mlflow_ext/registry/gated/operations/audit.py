@@ -55,21 +55,21 @@ class Imagined(PerhapsModel):
 def history(store: GatedStore, asked: AboutModel) -> Document:
     """Return every transition of a model and every refusal, oldest first."""
     with store.reading(asked.model) as moment:
-        found = ledger.read(moment.session, moment.workspace, asked.model, kinds=DECIDED)
+        found = ledger.read(moment.connection, moment.workspace, asked.model, kinds=DECIDED)
     return {"model": asked.model, "transitions": [asdict(_told(entry)) for entry in found]}
 
 
 def verify(store: GatedStore, _: Nothing) -> Document:
     """Recompute the chain and name every line that does not hold."""
     with store.reading() as moment:
-        rows, head, breaks = ledger.verify(moment.session, moment.workspace)
+        rows, head, breaks = ledger.verify(moment.connection, moment.workspace)
     return {"rows": rows, "head": asdict(head), "problems": [asdict(found) for found in breaks]}
 
 
 def export(store: GatedStore, asked: Page) -> Document:
     """Return a page of the ledger as it is."""
     with store.reading() as moment:
-        found = ledger.read_page(moment.session, moment.workspace, asked.after, asked.limit)
+        found = ledger.read_page(moment.connection, moment.workspace, asked.after, asked.limit)
     is_full = len(found) == asked.limit
     return {
         "entries": [asdict(entry) for entry in found],
@@ -80,7 +80,7 @@ def export(store: GatedStore, asked: Page) -> Document:
 def head(store: GatedStore, _: Nothing) -> Document:
     """Return the newest line's number and hash, to be anchored elsewhere."""
     with store.reading() as moment:
-        return asdict(ledger.read_head(moment.session, moment.workspace))
+        return asdict(ledger.read_head(moment.connection, moment.workspace))
 
 
 def replay(store: GatedStore, asked: PerhapsModel) -> Document:
@@ -105,7 +105,7 @@ OPERATIONS: Operations = {
 
 def _decisive(store: GatedStore, asked: PerhapsModel) -> list[Entry]:
     with store.reading() as moment:
-        return ledger.read(moment.session, moment.workspace, asked.model, kinds=DECISIVE)
+        return ledger.read(moment.connection, moment.workspace, asked.model, kinds=DECISIVE)
 
 
 def _told(entry: Entry) -> Transition:

@@ -39,7 +39,7 @@ def export(store: GatedStore, asked: AboutVersion) -> Document:
     with store.reading(asked.model) as moment:
         row = store.version_row(moment, asked.version)
         policy, _ = find_policy(moment)
-        lines = ledger.read(moment.session, moment.workspace, asked.model, version=asked.version)
+        lines = ledger.read(moment.connection, moment.workspace, asked.model, version=asked.version)
     if not digest:
         raise RefusedError(
             f"the files of version {asked.version} of '{asked.model}' at {row.storage}",
@@ -68,7 +68,7 @@ def take_in(store: GatedStore, asked: Arrival) -> Document:
             check_counts(asked, attestation)
         _check_standing(moment, asked)
         story = ledger.draft(moment, Kind.IMPORT, {"bundle": asked.bundle}, row)
-        line = ledger.append(moment.session, story)
+        line = ledger.append(moment.connection, story)
         written = [append_evidence(moment, row, *each, imported=line.id) for each in judged]
     return {"ids": [entry.id for entry in written]}
 
@@ -83,7 +83,7 @@ OPERATIONS: Operations = {
 
 def _check_standing(moment: Moment, asked: Arrival) -> None:
     """Refuse what was revoked here since the bundle was made, about whichever version."""
-    session, workspace = moment.session, moment.workspace
+    session, workspace = moment.connection, moment.workspace
     payloads = {envelope.get("payload") for envelope in asked.bundle["envelopes"]}
     for revocation in ledger.read(session, workspace, kinds=[Kind.REVOCATION]):
         number = revocation.body["entry"]

@@ -62,7 +62,7 @@ def describe_version(store: GatedStore, asked: AboutVersion) -> Document:
     digest = store.digest_of(asked.model, asked.version)
     with store.reading(asked.model) as moment:
         row = store.version_row(moment, asked.version)
-        case = ledger.read_case(moment.session, moment.workspace, asked.model, asked.version)
+        case = ledger.read_case(moment.connection, moment.workspace, asked.model, asked.version)
     return {
         "model": asked.model,
         "version": asked.version,
@@ -107,7 +107,7 @@ def read_evidence(store: GatedStore, asked: AboutVersion) -> tuple[Attestation, 
     with store.reading(asked.model) as moment:
         row = store.version_row(moment, asked.version)
         policy, _ = find_policy(moment)
-        case = ledger.read_case(moment.session, moment.workspace, asked.model, asked.version)
+        case = ledger.read_case(moment.connection, moment.workspace, asked.model, asked.version)
         return read_attestations(moment, policy, row, digest, case.about)
 
 
@@ -134,7 +134,7 @@ def revoke(store: GatedStore, asked: Withdrawal) -> Document:
         body = {"entry": entry.id, "reason": asked.reason}
         line = ledger.draft(moment, Kind.REVOCATION, body)
         about = replace(line, version=entry.version, version_created_ms=entry.version_created_ms)
-        return {"entry": asdict(ledger.append(moment.session, about))}
+        return {"entry": asdict(ledger.append(moment.connection, about))}
 
 
 def check_counts(asked: AboutVersion, attestation: Attestation) -> None:
@@ -166,7 +166,7 @@ def append_evidence(
         "trust": str(attestation.trust),
         **more,
     }
-    return ledger.append(moment.session, ledger.draft(moment, Kind.EVIDENCE, body, row))
+    return ledger.append(moment.connection, ledger.draft(moment, Kind.EVIDENCE, body, row))
 
 
 OPERATIONS: Operations = {
@@ -187,7 +187,7 @@ def _live_digest(move: Entry | None, row: VersionRow) -> str:
 
 
 def _find(moment: Moment, number: int) -> Entry:
-    found = ledger.read(moment.session, moment.workspace, kinds=[Kind.EVIDENCE], id=number)
+    found = ledger.read(moment.connection, moment.workspace, kinds=[Kind.EVIDENCE], id=number)
     if not found:
         raise UnknownNameError("piece of evidence", str(number), [], "the ledger")
     return found[0]

@@ -129,7 +129,7 @@ def _request(model: str, version: int, to: str, reason: str, action: Action) -> 
 
 def _live_history(moment: Moment) -> list[Entry]:
     return ledger.read(
-        moment.session, moment.workspace, moment.model, kinds=[Kind.TRANSITION], stage=LIVE
+        moment.connection, moment.workspace, moment.model, kinds=[Kind.TRANSITION], stage=LIVE
     )
 
 
@@ -145,7 +145,7 @@ def _find_target(moment: Moment, asked: Undo, entries: list[Entry]) -> int | Tra
     policy, _ = find_policy(moment)
     _check_recorded(policy, asked.model)
     known = {step.version for step in steps} | {s.replaced for s in steps if s.replaced}
-    standing = read_standing(moment.session, moment.workspace, asked.model, *known)
+    standing = read_standing(moment.connection, moment.workspace, asked.model, *known)
     held = standing.holders(LIVE, policy)
     last = steps[-1] if steps else None
     asks = (current_caller().actor, asked.reason, Action.ROLLBACK)
@@ -183,4 +183,4 @@ def _vote(store: GatedStore, asked: AboutStage, kind: Kind) -> Document:
         row = store.version_row(moment, asked.version)
         body = {"to_stage": stage, "reason": asked.reason}
         line = ledger.draft(moment, kind, body, row, stage)
-        return {"entry": asdict(ledger.append(moment.session, line))}
+        return {"entry": asdict(ledger.append(moment.connection, line))}

@@ -54,7 +54,7 @@ def set_policy(store: GatedStore, asked: NewPolicy) -> Document:
             "reason": asked.reason,
         }
         line = ledger.draft(moment, Kind.POLICY, body)
-        return {"entry": asdict(ledger.append(moment.session, line))}
+        return {"entry": asdict(ledger.append(moment.connection, line))}
 
 
 OPERATIONS: Operations = {

@@ -50,7 +50,7 @@ def status(store: GatedStore, asked: AboutModel) -> Document:
     versions = sorted(_versions(store, asked.model), key=lambda v: -int(v.version))
     with store.reading(asked.model) as moment:
         policy, _ = find_policy(moment)
-        standing = read_standing(moment.session, moment.workspace, moment.model)
+        standing = read_standing(moment.connection, moment.workspace, moment.model)
     active = {number: standing.stage_of(number, policy) for number in standing.versions}
     known = dict(registered.tags)
     described = [

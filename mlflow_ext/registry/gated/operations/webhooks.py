@@ -47,27 +47,27 @@ def create(store: GatedStore, asked: NewWebhook) -> Document:
     """Tell an address of every line of the given kinds from now on."""
     wanted = webhooks.Subscription(url=asked.url, events=asked.events, secret=asked.secret)
     with store.holding("") as moment:
-        return asdict(webhooks.create_webhook(moment.session, moment.workspace, wanted))
+        return asdict(webhooks.create_webhook(moment.connection, moment.workspace, wanted))
 
 
 def list_all(store: GatedStore, _: Nothing) -> Document:
     """Return the webhooks; secrets are never shown."""
     with store.reading() as moment:
-        found = webhooks.list_webhooks(moment.session, moment.workspace)
+        found = webhooks.list_webhooks(moment.connection, moment.workspace)
     return {"webhooks": [asdict(webhook) for webhook in found]}
 
 
 def delete(store: GatedStore, asked: AboutWebhook) -> Document:
     """End a webhook."""
     with store.holding("") as moment:
-        webhooks.delete_webhook(moment.session, moment.workspace, asked.id)
+        webhooks.delete_webhook(moment.connection, moment.workspace, asked.id)
     return {"id": asked.id}
 
 
 def deliveries(store: GatedStore, asked: PerhapsWebhook) -> Document:
     """Return the newest deliveries and what became of each."""
     with store.reading() as moment:
-        found = outbox.list_deliveries(moment.session, moment.workspace, asked.id)
+        found = outbox.list_deliveries(moment.connection, moment.workspace, asked.id)
     return {"deliveries": [asdict(delivery) for delivery in found]}
 
 
