@@ -20,11 +20,10 @@ from mlflow_ext.registry.gated.governance import (
     Ruling,
     find_policy,
     policy_in,
-    record_move,
-    record_refusal,
     rule,
 )
 from mlflow_ext.registry.gated.guard import watch
+from mlflow_ext.registry.gated.recording import record_move, record_refusal
 from mlflow_ext.registry.gated.schema import prepare
 from mlflow_ext.registry.gated.standing import VersionRow, read_standing
 from mlflow_ext.registry.gated.transaction import (

@@ -20,8 +20,9 @@ from mlflow_ext.records import Kind
 from mlflow_ext.registry.dossier import PromotionRequest
 from mlflow_ext.registry.gated import ledger
 from mlflow_ext.registry.gated.caller import current_caller
-from mlflow_ext.registry.gated.governance import carry_authors, describe_refusal, find_policy
+from mlflow_ext.registry.gated.governance import carry_authors, find_policy
 from mlflow_ext.registry.gated.moves import CAN_ARCHIVE, Files, Moves, Outcome
+from mlflow_ext.registry.gated.recording import describe_refusal
 from mlflow_ext.registry.gated.reserved import (
     PROVENANCE,
     objection_to_model_tag,

@@ -14,7 +14,7 @@ from mlflow_ext.registry.advisory.history import last_good
 from mlflow_ext.registry.dossier import PromotionRequest
 from mlflow_ext.registry.gated import ledger
 from mlflow_ext.registry.gated.caller import current_caller
-from mlflow_ext.registry.gated.governance import describe_refusal, find_policy
+from mlflow_ext.registry.gated.governance import find_policy
 from mlflow_ext.registry.gated.operations._operation import (
     STRICT,
     AboutModel,
@@ -26,6 +26,7 @@ from mlflow_ext.registry.gated.operations._operation import (
     Reason,
     Right,
 )
+from mlflow_ext.registry.gated.recording import describe_refusal
 from mlflow_ext.registry.gated.standing import read_standing
 from mlflow_ext.registry.gated.store import GatedStore
 from mlflow_ext.registry.gated.transaction import Moment
