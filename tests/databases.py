@@ -16,6 +16,7 @@ import os
 import pwd
 import shutil
 import signal
+import stat
 import subprocess
 import tempfile
 import time
@@ -73,11 +74,11 @@ class Postgres:
 @contextmanager
 def run_postgres():
     """Start a server with an empty cluster; yields a `Postgres`, stops it by its process id."""
-    programs = find_programs()
     # pytest's own folders are closed to the account that the server runs as, below.
     folder = Path(tempfile.mkdtemp(prefix="postgres-"))
     account = drop_root(folder)
     try:
+        programs = open_to(account, find_programs(), folder)
         initialize(programs, folder / "data", account)
         with serve_postgres(programs, folder, account) as server:
             yield server
@@ -98,6 +99,18 @@ def drop_root(folder):
     nobody = pwd.getpwnam("nobody")
     os.chown(folder, nobody.pw_uid, nobody.pw_gid)
     return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": [], "cwd": folder}
+
+
+def open_to(account, programs, folder):
+    """Return *programs*, or a copy below *folder* when they lie where *account* may not look."""
+    may_look = stat.S_IXOTH
+    if not account or all(way.stat().st_mode & may_look for way in (programs, *programs.parents)):
+        return programs
+    package, version = programs.parents[1], programs.parent.name
+    libraries = f"{package.name}.libs"  # which the programs look for beside the package
+    shutil.copytree(package.parent / libraries, folder / libraries)
+    copy = shutil.copytree(programs.parent, folder / package.name / version, symlinks=True)
+    return copy / programs.name
 
 
 def initialize(programs, data, account):
