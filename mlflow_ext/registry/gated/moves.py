@@ -37,7 +37,7 @@ from mlflow_ext.registry.gated.transaction import (
     opened,
     transaction,
 )
-from mlflow_ext.registry.policy import decide
+from mlflow_ext.registry.policy import AT_REST, decide
 from mlflow_ext.registry.rules import OPEN, STAGES
 from mlflow_ext.registry.tags import STAGE
 
@@ -270,5 +270,7 @@ def _read_files(location: str) -> Files:
 
 
 def _is_clearing(ruling: Ruling, is_asked: bool) -> bool:
-    governed = ruling.policy.stages.get(ruling.request.to_stage)
-    return is_asked or (governed is not None and governed.is_exclusive)
+    stage = ruling.request.to_stage
+    governed = ruling.policy.stages.get(stage)
+    is_alone = governed is not None and governed.is_exclusive and stage not in AT_REST
+    return is_asked or is_alone

@@ -259,3 +259,12 @@ def test_nothing_enters_during_a_freeze(gated, move):
     [needed] = unmet(move(1)).values()
     assert needed["name"] == "no freeze (* * * * * UTC for 1h)"
     assert needed["found"].endswith(": year end")
+
+
+def test_a_stage_at_rest_archives_nobody(gated, move):
+    gated.add_versions(2)
+    gated.govern(stages={"None": {"alias": "parked"}, "Production": {"alias": "champion"}})
+    gated.client.set_registered_model_alias(MODEL, "free", "1")
+    assert move(2)["transition"]["to_stage"] == "Production"
+    assert move(2, "None")["transition"]["replaced"] is None
+    assert gated.state() == ({1: "None", 2: "None"}, {"free": 1, "parked": 2})
