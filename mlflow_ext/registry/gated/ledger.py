@@ -7,7 +7,7 @@ what it tells, so neither is ever there without the other.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -245,13 +245,8 @@ def transition_of(entry: Entry) -> Transition:
 
 def entry_of(row: Any) -> Entry:
     """Turn a row of the table into a record."""
-    values = dict(row._mapping)
-    return _entry(values.pop("id"), values)
-
-
-def _entry(number: int, row: Mapping[str, Any]) -> Entry:
-    told = {"kind": Kind(row["kind"]), "body": json.loads(row["body"])}
-    return Entry(**{**row, "id": number, **told})
+    told = {"kind": Kind(row.kind), "body": json.loads(row.body)}
+    return Entry(**{**row._mapping, **told})
 
 
 @cache

@@ -85,10 +85,8 @@ class GatedStore(Moves):
         """Point an alias at a version; a governed alias takes the version to its stage."""
         number = _number(version)
         with transaction(self._open_session, self) as session:
-            if (
-                find_policy(self._moment(session.connection(), name))[0].stage_of_alias(alias)
-                is None
-            ):
+            policy, _ = find_policy(self._moment(session.connection(), name))
+            if policy.stage_of_alias(alias) is None:
                 super().set_registered_model_alias(name, alias, version)
                 return
         outcome = self._with_files(
