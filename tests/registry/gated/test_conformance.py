@@ -3,6 +3,7 @@
 import re
 import shutil
 import tempfile
+import threading
 from collections.abc import Mapping
 from copy import deepcopy
 from pathlib import Path
@@ -199,7 +200,16 @@ def answer(client, name, *args, **kwargs):
         return (type(error).__name__, error.error_code, words(error.message)), None
     except Exception as error:  # what MLflow lets out, both must let out
         return (type(error).__name__, "", words(str(error))), None
+    finally:
+        wait_for_links()
     return plain_values(found), found.token if isinstance(found, PagedList) else None
+
+
+def wait_for_links():
+    """MLflow writes the experiment into a prompt's tags in a thread, some time after it answers."""
+    for thread in threading.enumerate():
+        if thread.name.startswith("link_prompt_to_experiment"):
+            thread.join()
 
 
 def words(text):
