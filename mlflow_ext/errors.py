@@ -104,6 +104,32 @@ class SuiteError(MlflowExtError):
         self.suite = suite
 
 
+class EngineError(MlflowExtError):
+    """A suite cannot be run by an engine: it reads other tables, or needs what is not installed."""
+
+    def __init__(self, engine: str, found: str, expected: str, fix: str) -> None:
+        super().__init__(f"engine '{engine}': {found}", expected, fix)
+        self.engine = engine
+
+
+class GateConfigError(MlflowExtError):
+    """A gate is set up with an option that it has not, or a value that it cannot take."""
+
+    def __init__(self, gate: str, found: str, expected: str, fix: str = "") -> None:
+        super().__init__(
+            f"gate '{gate}': {found}", expected, fix or f"correct the options of gate '{gate}'"
+        )
+        self.gate = gate
+
+
+class EvaluatorConfigError(MlflowExtError):
+    """MLflow's evaluation is configured with a key that our evaluator has not, or a wrong value."""
+
+    def __init__(self, found: str, expected: str, fix: str = "") -> None:
+        where = "evaluator_config={'mlflow_ext': {...}}"
+        super().__init__(f"evaluator 'mlflow_ext': {found}", expected, fix or f"correct {where}")
+
+
 class DirectionError(MlflowExtError):
     """A metric is asked to go the wrong way: a loss maximized, a score minimized."""
 
@@ -178,7 +204,7 @@ class SignatureError(MlflowExtError):
         super().__init__(
             found,
             "a DSSE envelope with one Ed25519 signature that holds",
-            "judge and sign again: mlflow-ext gate MODEL VERSION",
+            "judge and sign again: mlflow-ext gate run MODEL VERSION",
         )
 
 
@@ -186,7 +212,7 @@ class StatementError(MlflowExtError):
     """What was signed is no gate report about a version of a model."""
 
     def __init__(self, found: str, expected: str) -> None:
-        super().__init__(found, expected, "judge and sign again: mlflow-ext gate MODEL VERSION")
+        super().__init__(found, expected, "judge and sign again: mlflow-ext gate run MODEL VERSION")
 
 
 class FilesChangedError(MlflowExtError):

@@ -213,22 +213,14 @@ class Search:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class ChampionGate:
-    """Configuration of the champion gate."""
-
-    metric: Text
-    direction: Direction
-    tolerance: Annotated[float, Field(ge=0)]
-    """How much worse than the champion still counts as not worse, in the unit of the metric."""
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
 class Gates:
-    """Which suites judge which table, and how the model gates are set."""
+    """Which suites judge which table, and which gates judge the model."""
 
     suites: Annotated[dict[str, Text], Field(min_length=1)]
     """Table name -> suite file, relative to project.yaml."""
-    champion: ChampionGate
+    model: dict[Text, dict[str, Any]] = Field(default_factory=dict)
+    """Gate -> its options, beside the gates ``data`` and ``metrics``, which every model has; the
+    options of ``metrics`` are the KPIs."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

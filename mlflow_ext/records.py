@@ -47,6 +47,8 @@ class Check:
     """Confidence interval of *observed* (low, high), where one was computed."""
     rows: int | None = None
     """Rows the value was computed from."""
+    rows_needed: int | None = None
+    """How many more rows would settle an inconclusive check, if what they show stays as it is."""
     slice: str | None = None
     """Subgroup, e.g. ``carrier=UA``; None means all rows."""
     severity: Severity = Severity.BLOCK
@@ -278,6 +280,8 @@ class Kind(StrEnum):
     """A version was created."""
     DELETION = "deletion"
     RENAME = "rename"
+    ATTEMPT = "attempt"
+    """A challenger was compared with a champion on a holdout."""
 
 
 @dataclass(frozen=True, kw_only=True)

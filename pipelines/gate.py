@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 
 import mlflow
+import pandas as pd
 
-from mlflow_ext.evaluation.report import evaluate
-from mlflow_ext.gates.champion import Opponent, base_rate_opponent, judge_champion
+from mlflow_ext.data.fingerprint import fingerprint_table
+from mlflow_ext.gates.candidate import Candidate, Label
+from mlflow_ext.gates.catalog import build_gates
+from mlflow_ext.gates.champion import Opponent, base_rate_opponent
 from mlflow_ext.gates.config import now_ms
-from mlflow_ext.gates.data import judge_data
-from mlflow_ext.gates.metrics import judge_metrics
+from mlflow_ext.gates.interface import Gate
+from mlflow_ext.gates.judging import judge_candidate
+from mlflow_ext.gates.record import log_summary
 from mlflow_ext.gates.subject import GateSubject
 from mlflow_ext.lineage.steps import active_run
-from mlflow_ext.project import ChampionGate, Kpi
-from mlflow_ext.records import GateReport, measure
+from mlflow_ext.project import Project
+from mlflow_ext.records import GateReport, Verdict, measure
 from mlflow_ext.registry.advisory.evidence import attach_reports
 from mlflow_ext.registry.mode import find_mode
 from mlflow_ext.registry.snapshot import read_snapshot
@@ -27,8 +32,9 @@ from pipelines.register import Registered
 from pipelines.split import Parts, Problem, cut
 from pipelines.tune import HOME
 
-HOLDOUT = HOME / "holdout.parquet"
-"""The rows that judged last, for `mlflow-ext gate`, which gates.yaml sends there."""
+CHECKS_SHOWN = 4
+HOLDOUT, TRAINING = HOME / "holdout.parquet", HOME / "training.parquet"
+"""The rows that judged and trained last; gates.yaml sends `mlflow-ext gate run` there."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,59 +47,97 @@ class Gated:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """One line per gate and check: the verdict and what it rests on; then what was signed."""
-        checks = (
-            f"{report.gate} {report.verdict}: {check.name}: {measure(check)}"
-            for report in self.reports
-            for check in report.checks
-        )
+        """What each gate says, and on what that rests; then what was signed."""
+        said = (line for report in self.reports for line in _notes(report))
         signed = (f"signed as evidence {', '.join(map(str, self.evidence))}",)
-        return (*checks, *(signed if self.evidence else ()))
+        return (*said, *(signed if self.evidence else ()))
 
 
-@dataclass(frozen=True, kw_only=True)
-class Criteria:
-    """What the model gates measure against."""
+def _notes(report: GateReport) -> Iterator[str]:
+    """Say one line for each check; of many checks, only for those that did not pass."""
+    many = len(report.checks) > CHECKS_SHOWN
+    told = [c for c in report.checks if not many or c.verdict is not Verdict.PASSED]
+    if many:
+        passed = len(report.checks) - len(told)
+        yield f"{report.gate} {report.verdict}: {passed} of {len(report.checks)} checks passed"
+    for check in told:
+        where = f" [{check.slice}]" if check.slice else ""
+        yield f"{report.gate} {check.verdict}: {check.name}{where}: {measure(check)}"
 
-    kpis: tuple[Kpi, ...]
-    champion: ChampionGate
+
+def declared_gates(project: Project) -> Mapping[str, Gate]:
+    """Set up the gates of a project: data, KPIs, and those that it names.
+
+    Raises:
+        UnknownNameError: There is no such gate, or no such metric.
+        GateConfigError: A gate has no such option, lacks one, or one has a wrong value.
+        DirectionError: A metric is to be moved the wrong way.
+    """
+    kpis = {"kpis": [asdict(kpi) for kpi in project.kpis]}
+    named = project.gates.model
+    every = {"data": {}, "metrics": kpis, **named}
+    every["metrics"] = {**kpis, **every["metrics"]}
+    return build_gates(every)
 
 
-def gate(problem: Problem, criteria: Criteria, features: Prepared, register: Registered) -> Gated:
-    """Judge data, KPIs and champion on a copy of the version, and leave the reports with it."""
+def gate(problem: Problem, project: Project, features: Prepared, register: Registered) -> Gated:
+    """Judge a copy of the version by every gate of the project, and leave the reports with it."""
     client = mlflow.MlflowClient()
-    judge = partial(_judge, problem, criteria, features, register)
+    case = _Case(problem, features, register)
+    judge = partial(case.judge, declared_gates(project))
     judgement = judge_copy(client, register.model, register.version, judge)
-    _attach(client, judgement)
+    _attach(client, judgement, case.tables)
     return Gated(reports=judgement.reports, evidence=find_mode(client).submit(judgement))
 
 
-def _judge(
-    problem: Problem, criteria: Criteria, features: Prepared, register: Registered, files: Path
-) -> tuple[GateReport, ...]:
-    parts = cut(features.table, problem)
-    HOLDOUT.parent.mkdir(parents=True, exist_ok=True)
-    parts.holdout.frame.to_parquet(HOLDOUT)
-    subject = GateSubject(
-        model=register.model,
-        version=register.version,
-        fingerprints={"features": features.table.fingerprint.digest},
-        rows=len(parts.holdout.y),
-        created_ms=now_ms(),
-    )
-    challenger = predict(str(files), "holdout", parts.holdout, problem)
-    return (
-        _judge_data(features, register),
-        judge_metrics(criteria.kpis, evaluate(challenger).metrics, subject),
-        judge_champion(criteria.champion, challenger, _opponent(register, parts, problem), subject),
-    )
+@dataclass(frozen=True)
+class _Case:
+    """The version, and what the steps before this one know about it."""
 
+    problem: Problem
+    features: Prepared
+    register: Registered
+    tables: dict[str, pd.DataFrame] = field(default_factory=dict)
+    """What gates leave beside their reports."""
 
-def _judge_data(features: Prepared, registered: Registered) -> GateReport:
-    used = {name: text for report in features.reports for name, text in report.fingerprints.items()}
-    return judge_data(
-        features.reports, model=registered.model, version=registered.version, fingerprints=used
-    )
+    def judge(self, gates: Mapping[str, Gate], files: Path) -> tuple[GateReport, ...]:
+        parts = cut(self.features.table, self.problem)
+        HOLDOUT.parent.mkdir(parents=True, exist_ok=True)
+        parts.holdout.frame.to_parquet(HOLDOUT)
+        parts.train.frame.to_parquet(TRAINING)
+        return judge_candidate(gates, self._candidate(parts, files))
+
+    def _candidate(self, parts: Parts, files: Path) -> Candidate:
+        subject = self._subject(parts)
+        target = self.problem.target
+        return Candidate(
+            subject=subject,
+            files=files,
+            holdout=parts.holdout.frame,
+            label=Label(
+                column=target.column,
+                positive=target.positive,
+                decision_threshold=self.problem.decision_threshold,
+            ),
+            read_training=lambda: parts.train.frame,
+            find_opponent=lambda _: _opponent(self.register, parts, self.problem),
+            count_attempt=find_mode(mlflow.MlflowClient()).count_attempt,
+            table_reports=self.features.reports,
+            attachments=self.tables,
+        )
+
+    def _subject(self, parts: Parts) -> GateSubject:
+        tables = [report.fingerprints for report in self.features.reports]
+        judged = {"holdout": fingerprint_table(parts.holdout.frame).digest}
+        return GateSubject(
+            model=self.register.model,
+            version=self.register.version,
+            fingerprints={
+                name: digest for each in (*tables, judged) for name, digest in each.items()
+            },
+            rows=len(parts.holdout.y),
+            created_ms=now_ms(),
+        )
 
 
 def _opponent(registered: Registered, parts: Parts, problem: Problem) -> Opponent:
@@ -121,8 +165,10 @@ def _months_seen(run_id: str | None, problem: Problem) -> tuple[str, ...]:
     return tuple(month for month in holdout if month in known.train + known.validation)
 
 
-def _attach(client: mlflow.MlflowClient, judgement: Judgement) -> None:
+def _attach(
+    client: mlflow.MlflowClient, judgement: Judgement, tables: Mapping[str, pd.DataFrame]
+) -> None:
     """Leave the reports with this run, and their verdicts on the run and on the version."""
     run_id, reports = active_run().info.run_id, judgement.reports
     attach_reports(client, judgement.model, judgement.version, run_id, reports)
-    mlflow.set_tags({f"gate.{report.gate}": str(report.verdict) for report in reports})
+    log_summary(reports, client, run_id, tables)

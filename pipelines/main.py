@@ -32,7 +32,7 @@ from mlflow_ext.project import Project, Search, load_project, project_digest
 from mlflow_ext.registry.connection import check_answers
 from pipelines.evaluate import evaluate
 from pipelines.features import features
-from pipelines.gate import Criteria, gate
+from pipelines.gate import gate
 from pipelines.ingest import ingest
 from pipelines.preflight import check_project
 from pipelines.promote import promote
@@ -148,7 +148,6 @@ def _settings(project: Project, options: Mapping[str, Any]) -> dict[str, Any]:
         "search": _search(project.search, options),
         "study": _choose_study(options),
         "slices": project.slices,
-        "criteria": Criteria(kpis=project.kpis, champion=project.gates.champion),
         "promotion": project.promotion,
     }
 

@@ -6,13 +6,13 @@ from collections.abc import Collection
 
 from mlflow_ext.errors import MlflowExtError, UnknownNameError
 from mlflow_ext.evaluation.metrics import check_direction
-from mlflow_ext.project import ChampionGate, Kpi, Project, Search
+from mlflow_ext.project import Project
 from mlflow_ext.tuning.space import check_search
+from pipelines.gate import declared_gates
 
 PROJECT_FILE = "project.yaml"
 SOURCES = ("flights", "weather", "planes", "airports")
 TABLES = ("flights_raw", "weather_raw", "features")
-GATES = ("data", "metrics", "champion")
 
 
 def check_project(project: Project) -> None:
@@ -20,17 +20,17 @@ def check_project(project: Project) -> None:
 
     Raises:
         UnknownNameError: A source, table, gate or metric is unknown.
+        GateConfigError: A gate is set up with options that it does not take.
         DirectionError: A metric is to be moved the wrong way.
         SearchError: The estimator does not exist or does not take the parameters.
         MlflowExtError: A source or a suite is missing.
     """
     _check_all("source", project.sources, SOURCES)
     _check_all("suite for table", project.gates.suites, TABLES)
+    gates = declared_gates(project)
     for rule in project.promotion.stages.values():
-        _check_known("gate", rule.requires, GATES)
-    users: list[Kpi | ChampionGate | Search] = [project.gates.champion, project.search]
-    for user in (*project.kpis, *users):
-        check_direction(user.metric, user.direction)
+        _check_known("gate", rule.requires, gates)
+    check_direction(project.search.metric, project.search.direction)
     check_search(project.search)
 
 

@@ -8,13 +8,11 @@ import mlflow
 
 from mlflow_ext.data.features import make_model
 from mlflow_ext.project import Search
-from mlflow_ext.registry.model import LoggedModel, log_model
+from mlflow_ext.registry.model import LoggedModel, choose_example, log_model
 from mlflow_ext.tuning.space import build_estimator
 from pipelines.features import Prepared
 from pipelines.split import Problem, cut
 from pipelines.tune import Tuned
-
-EXAMPLE_ROWS = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,5 +35,5 @@ def train(problem: Problem, search: Search, features: Prepared, tune: Tuned) -> 
     model.fit(rows.X, rows.y)
     mlflow.log_params({"estimator": search.estimator, **tune.params})
     mlflow.log_metric("rows.train", len(rows.X))
-    logged = log_model(model, rows.X.head(EXAMPLE_ROWS))
+    logged = log_model(model, choose_example(rows.X))
     return Trained(logged=logged, rows=len(rows.X))

@@ -17,6 +17,9 @@ os.environ |= {
 }
 import mlflow  # a plugin module that is imported before MLflow stays unregistered
 
+# A distribution of its own with tests of its own; see testing/test_example_plugin.py.
+collect_ignore = ["example_plugin"]
+
 # Machines that run tests are shared: how long an example takes says nothing about it.
 settings.register_profile("shared-machine", deadline=None)
 settings.load_profile("shared-machine")

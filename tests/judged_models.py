@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression
 
 ROWS = 300
 KPI = {"metric": "roc_auc", "direction": "maximize", "threshold": 0.7, "why": "people rely on it"}
-CHAMPION = {"metric": "roc_auc", "direction": "maximize", "tolerance": 0.01}
+CHAMPION = {"metric": "roc_auc", "direction": "maximize", "margin": 0.01}
 
 
 def flights(seed=0):

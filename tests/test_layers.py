@@ -16,7 +16,7 @@ LAYERS = (
     {"project", "data", "evaluation"},
     {"gates", "tuning", "registry", "serving", "monitoring"},
     {"lineage"},
-    {"plugins", "cli"},
+    {"plugins", "cli", "testing"},
     {TOP},
 )
 LAYER_OF = {room: number for number, layer in enumerate(LAYERS) for room in layer}
@@ -26,7 +26,11 @@ OWNERS = {
     "click": {"cli", TOP},
     "optuna": {"tuning"},
     "great_expectations": {"gates"},
+    "fairlearn": {"gates"},
+    "polars": {"gates"},
 }
+# A third party -> the only name that a module which imports it may have.
+NAMED_FOR = {"pyspark": "spark", "py4j": "spark"}
 # Modules (and all below them) that must stay usable without MLflow.
 WITHOUT_MLFLOW = ("errors", "records", "process", "settings", "project", "evaluation.metrics")
 
@@ -62,11 +66,8 @@ def imports(file, root):
 def objection(module, target):
     """Say why *module* may not import *target*; an empty string when it may."""
     mine, theirs = room(module), room(target)
-    library = target.split(".")[0]
-    if library in OWNERS and mine not in OWNERS[library]:
-        return f"only {sorted(OWNERS[library])} may"
-    if library == "mlflow" and is_without_mlflow(module):
-        return "this module must work without MLflow"
+    if why := objection_to_library(module, target.split(".")[0]):
+        return why
     if theirs is None or theirs in (mine, PACKAGE):
         return ""
     if mine not in LAYER_OF or theirs not in LAYER_OF:
@@ -74,6 +75,17 @@ def objection(module, target):
     if LAYER_OF[theirs] == LAYER_OF[mine]:
         return f"{mine} and {theirs} are siblings"
     return f"{mine} lies below {theirs}" if LAYER_OF[theirs] > LAYER_OF[mine] else ""
+
+
+def objection_to_library(module, library):
+    """Say why *module* may not import a third party; an empty string when it may."""
+    if library in OWNERS and room(module) not in OWNERS[library]:
+        return f"only {sorted(OWNERS[library])} may"
+    if library in NAMED_FOR and module.split(".")[-1] != NAMED_FOR[library]:
+        return f"only modules named '{NAMED_FOR[library]}' may"
+    if library == "mlflow" and is_without_mlflow(module):
+        return "this module must work without MLflow"
+    return ""
 
 
 def room(module):
@@ -114,6 +126,7 @@ BROKEN = [
     ("mlflow_ext/evaluation/metrics.py", "import mlflow.metrics", "must work without MLflow"),
     ("mlflow_ext/attic/a.py", "import mlflow_ext.errors", "no layer is written down for attic"),
     ("pipelines/main.py", "import optuna", "only ['tuning'] may"),
+    ("mlflow_ext/gates/a.py", "from pyspark.sql import X", "only modules named 'spark' may"),
 ]
 
 
@@ -129,6 +142,7 @@ def test_the_check_finds_a_broken_import(file, source, why, tmp_path):
 
 ALLOWED = [
     ("mlflow_ext/gates/a.py", "from mlflow_ext.records import Check\nimport great_expectations"),
+    ("mlflow_ext/gates/spark.py", "from pyspark.sql import SparkSession\nimport py4j.protocol"),
     ("mlflow_ext/gates/a.py", "from . import b\nfrom .b import c\nimport mlflow_ext.gates.d"),
     ("mlflow_ext/gates/__init__.py", "from .a import b"),
     ("mlflow_ext/lineage/a.py", "from mlflow_ext import __version__\nimport mlflow_ext.gates.data"),

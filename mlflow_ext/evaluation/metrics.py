@@ -54,13 +54,12 @@ def score(
 
 def score_of(metric: str, predictions: Predictions) -> float:
     """Compute one metric of *predictions*. Values and errors are those of `score`."""
-    found = _find(metric)
-    if found.needs_both_classes and not predictions.has_both_classes:
+    if not has_classes_for(metric, predictions):
         only = f"all {predictions.rows} labels are {predictions.labels[0]}"
         raise TableError(
             TABLE, only, f"both classes, for {metric}", "score rows with both outcomes"
         )
-    return float(found.compute(predictions))
+    return float(find_metric(metric).compute(predictions))
 
 
 def score_all(labels: Array, probability: Array, decision_threshold: float) -> dict[str, float]:
@@ -69,13 +68,33 @@ def score_all(labels: Array, probability: Array, decision_threshold: float) -> d
     return {metric: score_of(metric, predictions) for metric in METRICS}
 
 
+def find_metric(metric: str) -> Metric:
+    """Return the metric of that name.
+
+    Raises:
+        UnknownNameError: There is no such metric.
+    """
+    if metric not in METRICS:
+        raise UnknownNameError("metric", metric, METRICS)
+    return METRICS[metric]
+
+
+def has_classes_for(metric: str, predictions: Predictions) -> bool:
+    """Say whether *predictions* hold both classes, or *metric* does not need them.
+
+    Raises:
+        UnknownNameError: There is no such metric.
+    """
+    return predictions.has_both_classes or not find_metric(metric).needs_both_classes
+
+
 def direction(metric: str) -> Direction:
     """Say whether *metric* is to be maximized or minimized.
 
     Raises:
         UnknownNameError: There is no such metric.
     """
-    return _find(metric).direction
+    return find_metric(metric).direction
 
 
 def check_direction(metric: str, stated: str) -> None:
@@ -159,9 +178,3 @@ METRICS: dict[str, Metric] = {
     "brier": Metric("minimize", _of_probability("brier_score_loss", pos_label=1)),
     "ece": Metric("minimize", _expected_calibration_error),
 }
-
-
-def _find(metric: str) -> Metric:
-    if metric not in METRICS:
-        raise UnknownNameError("metric", metric, METRICS)
-    return METRICS[metric]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from mlflow_ext.evaluation.metrics import METRICS, score_of
@@ -14,6 +14,7 @@ from mlflow_ext.records import to_dict
 if TYPE_CHECKING:
     import pandas as pd
     from mlflow.data.dataset import Dataset
+    from mlflow.entities import Dataset as LoggedDataset
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,16 +29,27 @@ class Evaluation:
     """Probability from which the positive class was predicted."""
     metrics: dict[str, float | None]
     """Metric -> value; None where it is undefined."""
+    intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
+    """Metric -> its confidence interval, where one was asked for and the rows can say."""
 
     @property
     def values(self) -> dict[str, float]:
         """The defined values under the names they have in MLflow, e.g. ``holdout.roc_auc``."""
-        found = {"rows": self.rows, "positive_rate": self.positive_rate, **self.metrics}
+        ends = {
+            f"{metric}.{end}": value
+            for metric, interval in self.intervals.items()
+            for end, value in zip(("low", "high"), interval, strict=True)
+        }
+        found = {"rows": self.rows, "positive_rate": self.positive_rate, **self.metrics, **ends}
         return {f"{self.split}.{name}": value for name, value in found.items() if value is not None}
 
 
-def evaluate(predictions: Predictions) -> Evaluation:
+def evaluate(predictions: Predictions, level: float | None = None) -> Evaluation:
     """Compute every metric of one split.
+
+    Args:
+        predictions: The split.
+        level: Confidence of an interval for each metric, in (0, 1); None: no intervals.
 
     Raises:
         TableError: The rows hold one class only.
@@ -49,7 +61,15 @@ def evaluate(predictions: Predictions) -> Evaluation:
         positive_rate=predictions.positive_rate,
         decision_threshold=predictions.decision_threshold,
         metrics={metric: None if math.isnan(v) else v for metric, v in values.items()},
+        intervals=_intervals(predictions, level) if level else {},
     )
+
+
+def _intervals(predictions: Predictions, level: float) -> dict[str, tuple[float, float]]:
+    from mlflow_ext.evaluation.statistics.intervals import interval
+
+    found = {metric: interval(metric, predictions, level) for metric in METRICS}
+    return {metric: ends for metric, ends in found.items() if ends}
 
 
 def log_evaluation(
@@ -57,7 +77,8 @@ def log_evaluation(
     slices: Mapping[str, pd.DataFrame],
     *,
     model_id: str | None = None,
-    datasets: Mapping[str, Dataset] | None = None,
+    datasets: Mapping[str, Dataset | LoggedDataset] | None = None,
+    level: float | None = None,
 ) -> dict[str, Evaluation]:
     """Evaluate each split and log everything in the active MLflow run.
 
@@ -69,6 +90,8 @@ def log_evaluation(
         slices: Split -> its `slice_table`.
         model_id: The logged model that predicted; its page then shows the metrics too.
         datasets: Split -> the MLflow dataset of its rows, to which the metrics are linked.
+        level: Confidence of an interval for each metric, in (0, 1), logged as ``SPLIT.METRIC.low``
+            and ``.high``; None: no intervals.
 
     Returns:
         Split -> its evaluation.
@@ -79,7 +102,7 @@ def log_evaluation(
     """
     import mlflow
 
-    evaluations = {one.split: evaluate(one) for one in predictions}
+    evaluations = {one.split: evaluate(one, level) for one in predictions}
     for split, one in evaluations.items():
         dataset = (datasets or {}).get(split)
         mlflow.log_metrics(one.values, model_id=model_id, dataset=dataset)

@@ -1,54 +1,41 @@
-"""One outcome of Great Expectations -> one `Check`."""
+"""One outcome of an engine -> one `Check`."""
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from mlflow_ext.gates._great_expectations import say
 from mlflow_ext.gates._suite import label, severity_of
+from mlflow_ext.gates._words import say
+from mlflow_ext.gates.engines.interface import Validation
+from mlflow_ext.gates.engines.results import raised_text
 from mlflow_ext.records import Check, Json, Verdict
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 SHOWN = 3  # distinct unexpected values named in a line
 SYMBOLS = {"IN": "in", "NOT_IN": "not in"}
 
 
-def check_of(outcome: dict[str, Any], frame: pd.DataFrame) -> Check:
-    """Turn one entry of ``results`` into a check.
+def checks_of(validation: Validation) -> tuple[Check, ...]:
+    """Turn what an engine found into checks, one per expectation."""
+    outcomes = validation.result["results"]
+    pairs = zip(outcomes, validation.examples, strict=True)
+    return tuple(_check(outcome, example, validation.rows) for outcome, example in pairs)
 
-    Args:
-        outcome: ``success``, ``expectation_config`` and ``result``, as plain JSON values.
-        frame: The table that was judged, with the index 0 … n - 1.
 
-    Returns:
-        A check with the observed value in words, and one row that breaks the rule if GX names one.
-    """
+def _check(outcome: dict[str, Any], example: dict[str, Any] | None, rows: int) -> Check:
     config, result = outcome["expectation_config"], outcome["result"]
+    raised = raised_text(outcome)
+    held = outcome["success"] and raised is None
     return Check(
         name=label(config),
-        verdict=Verdict.PASSED if outcome["success"] else Verdict.FAILED,
+        verdict=Verdict.PASSED if held else Verdict.FAILED,
         expected=say(config),
         observed=_observed(result),
-        rows=result.get("element_count", len(frame)),
-        slice=_condition(config["kwargs"].get("row_condition")),
+        rows=result.get("element_count", rows),
+        slice=condition_of(config["kwargs"].get("row_condition")),
         severity=severity_of(config),
-        reason=_note(config),
-        example=None if outcome["success"] else _example(config, result, frame),
+        reason=_note(config) if raised is None else f"raised while it ran: {raised}",
+        example=example,
     )
-
-
-def _example(
-    config: dict[str, Any], result: dict[str, Any], frame: pd.DataFrame
-) -> dict[str, Any] | None:
-    """Find one row that breaks the rule; a rule about a set names values, and no rows."""
-    indices = result.get("partial_unexpected_index_list")
-    column, values = config["kwargs"].get("column"), result.get("partial_unexpected_list")
-    if not indices and column and values:
-        indices = frame.index[frame[column].isin(values)][:1].tolist()
-    return _row(frame, indices[0]) if indices else None
 
 
 def _observed(result: dict[str, Any]) -> Json:
@@ -82,18 +69,12 @@ def _note(config: dict[str, Any]) -> str:
     return " ".join(notes) if isinstance(notes, list) else str(notes)
 
 
-def _row(frame: pd.DataFrame, index: int) -> dict[str, Any]:
-    text = frame.iloc[[index]].to_json(orient="records", date_format="iso")
-    row: dict[str, Any] = json.loads(text)[0]
-    return row
-
-
-def _condition(condition: Any) -> str | None:
+def condition_of(condition: Any) -> str | None:
     """Say a row condition in words, as the subgroup a check is about."""
     if not isinstance(condition, dict):
         return str(condition) if condition else None
     if "conditions" in condition:
-        return f" {condition['type']} ".join(str(_condition(c)) for c in condition["conditions"])
+        return f" {condition['type']} ".join(str(condition_of(c)) for c in condition["conditions"])
     if condition["type"] == "nullity":
         return f"{condition['column']['name']} is {'null' if condition['is_null'] else 'not null'}"
     if condition["type"] == "comparison":

@@ -5,14 +5,21 @@ Importing it takes seconds, so every function here imports it inside.
 
 from __future__ import annotations
 
-import json
 import os
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr
 from copy import deepcopy
-from string import Template
+from io import StringIO
 from typing import TYPE_CHECKING, Any
+from warnings import catch_warnings
 
 from mlflow_ext.errors import SuiteError, nearest
+from mlflow_ext.gates._suite import Expectation as Entry
 from mlflow_ext.gates._suite import label
+from mlflow_ext.gates.engines.interface import Document
+from mlflow_ext.gates.engines.results import Outcome, plain_json, result_of
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -26,11 +33,13 @@ if TYPE_CHECKING:
 
 # Rows that break a rule are counted in full, but only this many are kept as examples.
 EXAMPLES = 20
+POSITION = "position"
+QUANTILES = "expect_column_quantile_values_to_be_between"
 RESULT_FORMAT = {"result_format": "SUMMARY", "partial_unexpected_count": EXAMPLES}
 
 
-def validate(document: dict[str, Any], frame: pd.DataFrame, table: str) -> dict[str, Any]:
-    """Run a suite on a table.
+def judge_frame(document: Document, frame: pd.DataFrame, table: str) -> dict[str, Any]:
+    """Run a suite on rows in memory.
 
     Args:
         document: The suite as JSON values.
@@ -41,20 +50,22 @@ def validate(document: dict[str, Any], frame: pd.DataFrame, table: str) -> dict[
         The validation result of Great Expectations as plain JSON values (NaN becomes null).
 
     Raises:
-        SuiteError: An expectation is unknown, has wrong arguments, or raised while it ran.
+        SuiteError: An expectation is unknown or has wrong arguments.
     """
-    suite = build_suite(document)
-    context = _silent_context()
+    runs = [{**document, "expectations": run} for run in _runs(_numbered(document))]
+    suites = [build_suite(run) for run in runs]
+    context = silent_context()
     try:
         asset = context.data_sources.add_pandas("pandas").add_dataframe_asset(table)
         rows = asset.add_batch_definition_whole_dataframe("all")
         batch = rows.get_batch(batch_parameters={"dataframe": frame})
-        result = _plain(batch.validate(suite, result_format=RESULT_FORMAT))
+        validated = [batch.validate(suite, result_format=RESULT_FORMAT) for suite in suites]
     finally:
         context.data_sources.delete("pandas")  # the current context outlives us, the rows must not
-    for outcome in result["results"]:
-        _refuse_raised(suite.name, outcome)
-    return result
+    documents = [each.to_json_dict() for each in validated]  # type: ignore[no-untyped-call]
+    results = [plain_json(each) for each in documents]
+    outcomes = [outcome for result in results for outcome in result["results"]]
+    return result_of(document, _in_order(outcomes, document), results[0]["meta"])
 
 
 def build_suite(document: dict[str, Any]) -> ExpectationSuite:
@@ -88,25 +99,29 @@ def restore(result: dict[str, Any]) -> ExpectationSuiteValidationResult:
     return loaded
 
 
-def say(config: dict[str, Any]) -> str:
-    """Say an expectation in the words of Great Expectations, or as its arguments where it has none.
+def _numbered(document: Document) -> list[Entry]:
+    """Write into each expectation where it stands: GX answers in an order of its own."""
+    entries = document["expectations"]
+    return [{**entry, "meta": {POSITION: n}} for n, entry in enumerate(entries)]
 
-    Args:
-        config: An ``expectation_config`` of a validation result.
 
-    Returns:
-        One sentence, e.g. ``temp values must be greater than or equal to -30.``
-    """
-    from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
-    from great_expectations.render.renderer.inline_renderer import InlineRenderer
+def _runs(entries: list[Entry]) -> list[list[Entry]]:
+    """Keep apart what GX mixes up: in a run, it computes the quantiles of a column only once."""
+    seen: Counter[str] = Counter()
+    runs: defaultdict[int, list[Entry]] = defaultdict(list)
+    for entry in entries:
+        column = str(entry["kwargs"].get("column")) if entry["type"] == QUANTILES else ""
+        runs[seen[column]].append(entry)
+        seen[column] += bool(column)
+    return [runs[number] for number in sorted(runs)]
 
-    kwargs = {key: value for key, value in config["kwargs"].items() if key != "batch_id"}
-    configuration = ExpectationConfiguration(type=config["type"], kwargs=dict(kwargs))
-    content = InlineRenderer(render_object=configuration).get_rendered_content()[0].value
-    if content.template is None:
-        return ", ".join(f"{key} {value}" for key, value in kwargs.items() if key != "column")
-    words = {key: entry.get("value") for key, entry in (content.params or {}).items()}
-    return Template(content.template).safe_substitute(words)
+
+def _in_order(outcomes: list[Outcome], document: Document) -> list[Outcome]:
+    """Return *outcomes* in the order of the suite, each with the ``meta`` that stands there."""
+    by_position = {o["expectation_config"]["meta"][POSITION]: o for o in outcomes}
+    for position, entry in enumerate(document["expectations"]):
+        by_position[position]["expectation_config"]["meta"] = entry.get("meta") or {}
+    return [outcome for _, outcome in sorted(by_position.items())]
 
 
 def import_silently() -> ModuleType:
@@ -115,12 +130,31 @@ def import_silently() -> ModuleType:
     The switch is documented, and read on import where a release has anything to send.
     """
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
-    import great_expectations
+    with _pyspark_kept_quiet():
+        import great_expectations
 
     return great_expectations
 
 
-def _silent_context() -> EphemeralDataContext:
+@contextmanager
+def _pyspark_kept_quiet() -> Iterator[None]:
+    """Guard an import that imports pyspark where that is installed.
+
+    It warns about pandas; and under ``python -c`` it takes a main module without a file for a run
+    of its own doctests, and ends the process with status 0 when grpc is missing.
+    """
+    main = vars(sys.modules["__main__"])
+    is_nameless = main.setdefault("__file__", "-c") == "-c"
+    try:
+        with redirect_stderr(StringIO()), catch_warnings(action="ignore"):
+            yield
+    finally:
+        if is_nameless:
+            del main["__file__"]
+
+
+def silent_context() -> EphemeralDataContext:
+    """Return a context without progress bars and without a file."""
     gx = import_silently()
     from great_expectations.data_context.types.base import ProgressBarsConfig
 
@@ -146,25 +180,3 @@ def _build(suite: str, entry: dict[str, Any]) -> Expectation:
         found = f"{label(entry)} cannot be built: {' '.join(str(error).split())}"
         expected = f"the arguments that {entry['type']} takes"
         raise SuiteError(suite, found, expected, "correct its kwargs") from None
-
-
-def _refuse_raised(suite: str, outcome: dict[str, Any]) -> None:
-    """Raise for an expectation that gave no verdict: GX files it under the failed ones."""
-    config, info = outcome["expectation_config"], outcome["exception_info"] or {}
-    entries = [info] if "raised_exception" in info else list(info.values())
-    messages = [entry["exception_message"] for entry in entries if entry["raised_exception"]]
-    if messages:
-        raise SuiteError(
-            suite,
-            f"{label(config)} raised while it ran: {messages[0]}",
-            "an expectation that fits the type of its columns",
-            "correct the expectation, or the type of the column in the table",
-        )
-
-
-def _plain(validated: ExpectationSuiteValidationResult) -> dict[str, Any]:
-    """Return JSON values only: GX leaves NumPy scalars in, on which its own Data Docs then fail."""
-    document = validated.to_json_dict()  # type: ignore[no-untyped-call]
-    text = json.dumps(document, default=lambda v: v.item() if hasattr(v, "item") else str(v))
-    values: dict[str, Any] = json.loads(text, parse_constant=lambda _: None)
-    return values

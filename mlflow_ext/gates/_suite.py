@@ -13,7 +13,7 @@ from mlflow_ext.records import Severity
 Expectation = dict[str, Any]
 COLUMN_KEYS = ("column", "column_A", "column_B", "column_list")
 # These ask whether columns are there, so naming an absent one is a question, not a mistake.
-ASKS_FOR_COLUMNS = "expect_column_to_exist"
+ASK_FOR_COLUMNS = ("expect_column_to_exist", "expect_table_columns_to_match_ordered_list")
 NATIVE_SEVERITY = {"critical": Severity.BLOCK, "warning": Severity.WARN, "info": Severity.WARN}
 
 
@@ -69,8 +69,19 @@ def label(expectation: Expectation) -> str:
     >>> label({"type": "expect_x", "kwargs": {"column_A": "temp", "column_B": "dewp"}})
     'expect_x(temp, dewp)'
     """
-    columns = ", ".join(_named(expectation["kwargs"])) if expectation.get("kwargs") else ""
+    columns = ", ".join(columns_named(expectation))
     return f"{expectation['type']}({columns})" if columns else str(expectation["type"])
+
+
+def columns_named(expectation: Expectation) -> list[str]:
+    """Return the columns that an expectation is about; none for one about the whole table.
+
+    >>> columns_named({"type": "expect_x", "kwargs": {"column_list": ["a", "b"]}})
+    ['a', 'b']
+    """
+    kwargs = expectation.get("kwargs") or {}
+    values = [kwargs[key] for key in COLUMN_KEYS if key in kwargs]
+    return [name for value in values for name in (value if isinstance(value, list) else [value])]
 
 
 def check_columns(suite: str, expectations: list[Expectation], columns: Collection[str]) -> None:
@@ -81,9 +92,9 @@ def check_columns(suite: str, expectations: list[Expectation], columns: Collecti
     """
     for expectation in expectations:
         kwargs = expectation["kwargs"]
-        named = [*_named(kwargs), *_conditioned(kwargs.get("row_condition"))]
+        named = [*columns_named(expectation), *_conditioned(kwargs.get("row_condition"))]
         absent = [name for name in named if name not in columns]
-        if absent and expectation["type"] != ASKS_FOR_COLUMNS:
+        if absent and expectation["type"] not in ASK_FOR_COLUMNS:
             guess = nearest(absent[0], columns)
             raise SuiteError(
                 suite,
@@ -114,11 +125,6 @@ def _is_expectation(entry: Any) -> bool:
         and isinstance(entry.get("kwargs"), dict)
         and isinstance(entry.get("meta") or {}, dict)
     )
-
-
-def _named(kwargs: dict[str, Any]) -> list[str]:
-    values = [kwargs[key] for key in COLUMN_KEYS if key in kwargs]
-    return [name for value in values for name in (value if isinstance(value, list) else [value])]
 
 
 def _conditioned(condition: Any) -> Iterator[str]:

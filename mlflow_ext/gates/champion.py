@@ -1,145 +1,218 @@
-"""The gate ``champion``: is a challenger not worse than what is in Production, on one holdout?"""
+"""The gate ``champion``: does a challenger hold its own against what is in Production?
+
+Both are asked about the same rows, and the difference is tested, not looked at. Whoever retrains
+until luck helps spends an error budget: all attempts on one holdout together may promote a model
+that is not good enough with the probability that is stated, and no more.
+"""
 
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass as record
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
+from pydantic import Field
+from pydantic.dataclasses import dataclass
 
-from mlflow_ext.evaluation.metrics import check_direction, reaches, score_of
+from mlflow_ext.evaluation.metrics import check_direction, score_of
 from mlflow_ext.evaluation.predictions import Array, Predictions
-from mlflow_ext.evaluation.uncertainty import difference_interval
+from mlflow_ext.evaluation.statistics.paired import Alternative, Claim, Comparison, compare
+from mlflow_ext.evaluation.statistics.spending import spend
 from mlflow_ext.gates.config import config_digest
-from mlflow_ext.gates.subject import GateSubject
-from mlflow_ext.project import ChampionGate
-from mlflow_ext.records import Check, GateReport, Verdict
+from mlflow_ext.gates.interface import Gate
+from mlflow_ext.project import STRICT, Direction, Text
+from mlflow_ext.records import Check, Verdict
+
+if TYPE_CHECKING:
+    from mlflow_ext.gates.candidate import Candidate
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@record(frozen=True, eq=False, kw_only=True)
 class Opponent:
     """What the challenger has to measure up to."""
 
     name: str
     """``models:/NAME/VERSION`` of the champion, or what stands in for it."""
     probability: Array
-    """Its probabilities for the challenger's rows, in their order; shape (rows,), in [0, 1]."""
+    """Its probabilities, shape (rows,), in [0, 1]: in the order of the challenger's rows, or of
+    *keys*."""
+    keys: Array | None = None
+    """What names the row of each probability, shape (rows,), where they were made elsewhere."""
     seen: tuple[str, ...] = ()
     """Parts of these rows that it has learned from or was chosen on, e.g. months; best if none."""
     is_baseline: bool = False
     """True when no version is in Production and a naive rule stands in: it has to be beaten."""
 
 
-def base_rate_opponent(training_labels: Array, rows: int) -> Opponent:
-    """Build the opponent of a first version: the training base rate, predicted for every row.
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class ChampionGate(Gate):
+    """The challenger must not be worse than the champion by more than the margin, or be better."""
+
+    metric: Text
+    direction: Direction
+    margin: Annotated[float, Field(ge=0)]
+    """In the unit of the metric. *non-inferiority*: how much worse still counts as not worse;
+    *superiority*: it has to be better by more than this."""
+    test: Alternative = "non-inferiority"
+    """What has to be shown. A baseline, where there is no champion yet, has to be beaten."""
+    budget: Annotated[float, Field(gt=0, lt=1)] = 0.05
+    """Probability that any of all attempts on one holdout passes without being good enough."""
+    key: tuple[str, ...] = ()
+    """Columns of the holdout that name a row, for probabilities which were made elsewhere."""
+
+    def __post_init__(self) -> None:
+        check_direction(self.metric, self.direction)
+
+    def judge(self, candidate: Candidate) -> Iterator[Check]:
+        """As `Gate.judge`: whether the comparison is fair, then the comparison."""
+        challenger = candidate.predictions
+        opponent = candidate.opponent or base_rate_opponent(challenger.labels, challenger.rows)
+        if opponent.keys is not None and self.key:
+            opponent = align(opponent, _keys(candidate, self.key))
+        fair = (_check_rows(challenger, opponent), _check_unseen(opponent, challenger.rows))
+        yield from fair
+        if all(check.verdict is Verdict.PASSED for check in fair):
+            attempt = candidate.attempt(self._identity(candidate, opponent))
+            yield judge_champion(self, challenger, opponent, attempt)
+
+    def _identity(self, candidate: Candidate, opponent: Opponent) -> str:
+        """Name this very comparison: asked again it is no other attempt."""
+        said = [candidate.predictions.probability.tobytes().hex(), opponent.name]
+        return config_digest([self.configuration(candidate), said])
+
+
+def base_rate_opponent(labels: Array, rows: int) -> Opponent:
+    """Build the opponent of a first version: one base rate, predicted for every row.
 
     Args:
-        training_labels: Labels the challenger was trained on, 0 or 1; at least one.
+        labels: Labels that give the rate, 0 or 1; at least one.
         rows: Number of rows that are judged.
     """
-    rate = float(np.mean(training_labels))
+    rate = float(np.mean(labels))
     return Opponent(
         name=f"the base rate {rate:.4f}", probability=np.full(rows, rate), is_baseline=True
     )
 
 
-def judge_champion(
-    config: ChampionGate, challenger: Predictions, opponent: Opponent, subject: GateSubject
-) -> GateReport:
-    """Compare a challenger with its opponent on the same rows.
-
-    The verdict is about the point difference, counted so that more is better: a champion may be
-    missed by at most the tolerance, the baseline has to be beaten by more than the tolerance. The
-    interval is reported and does not decide.
+def align(opponent: Opponent, keys: Array) -> Opponent:
+    """Put an opponent's probabilities into the order of *keys*; as they are where they differ.
 
     Args:
-        config: Metric, direction and tolerance.
-        challenger: Its predictions for the rows of *subject*.
-        opponent: The champion's probabilities for them, or a baseline's.
-        subject: The challenger's version and the rows.
+        opponent: With keys of its own.
+        keys: What names each of the challenger's rows, shape (rows,).
+    """
+    theirs = np.asarray(opponent.keys)
+    order, sorted_keys = np.argsort(theirs, kind="stable"), np.sort(theirs)
+    is_same = np.array_equal(sorted_keys, np.sort(keys))
+    if not is_same or len(np.unique(theirs)) < len(theirs):
+        return opponent
+    probability = opponent.probability[order[np.searchsorted(sorted_keys, keys)]]
+    return replace(opponent, probability=probability, keys=None)
+
+
+def judge_champion(
+    gate: ChampionGate, challenger: Predictions, opponent: Opponent, attempt: int = 1
+) -> Check:
+    """Test the difference between two models on the same rows.
+
+    Args:
+        gate: Metric, margin and error budget.
+        challenger: Its predictions.
+        opponent: The champion's probabilities for the same rows in the same order, or a baseline's.
+        attempt: Number of this comparison among all on these rows, from 1.
 
     Returns:
-        The checks ``same_rows`` and ``unseen_rows``, and one of the metric: observed is challenger
-        minus opponent, in the unit of the metric. Inconclusive when the rows differ, when the
-        opponent has seen some of them before, or when a value is undefined.
+        *passed* when what has to be shown is shown at the error level that this attempt has of the
+        budget; *failed* when the contrary is; else *inconclusive*, with the rows that would settle
+        it. Observed is the gain: the difference, counted so that more is better.
 
     Raises:
-        UnknownNameError: There is no such metric.
-        DirectionError: The configured direction is not the metric's own.
         TableError: A probability cannot be used, or the metric needs both classes and finds one.
     """
-    check_direction(config.metric, config.direction)
-    fair = (_check_rows(challenger, opponent, subject), _check_unseen(opponent, subject))
-    is_fair = all(check.verdict is Verdict.PASSED for check in fair)
-    compared = (_compare(config, challenger, opponent),) if is_fair else ()
-    return GateReport(
-        gate="champion",
-        subject=subject.uri,
-        checks=(*fair, *compared),
-        fingerprints=subject.fingerprints,
-        config_digest=config_digest(asdict(config)),
-        created_ms=subject.created_ms,
+    rival = Predictions(
+        challenger.split, challenger.labels, opponent.probability, challenger.decision_threshold
+    )
+    values = [score_of(gate.metric, one) for one in (challenger, rival)]
+    claim = Claim(
+        alternative="superiority" if opponent.is_baseline else gate.test,
+        margin=gate.margin,
+        alpha=spend(attempt, gate.budget),
+    )
+    check = Check(
+        name=f"{gate.metric} against {opponent.name}",
+        verdict=Verdict.INCONCLUSIVE,
+        expected=f"gain > {claim.threshold:g} at error level {claim.alpha:.2g}",
+        rows=challenger.rows,
+        reason=f"challenger {values[0]:.6g}, opponent {values[1]:.6g}; attempt {attempt} on these "
+        f"rows, of an error budget of {gate.budget:g}",
+    )
+    compared = compare(gate.metric, challenger, rival, claim)
+    return _conclude(check, compared) if compared else check
+
+
+def _conclude(check: Check, compared: Comparison) -> Check:
+    bounds = (compared.low, compared.high)
+    verdict = (
+        Verdict.PASSED
+        if compared.is_shown
+        else Verdict.FAILED
+        if compared.is_refuted
+        else Verdict.INCONCLUSIVE
+    )
+    return replace(
+        check,
+        verdict=verdict,
+        observed=compared.difference,
+        interval=bounds if all(map(math.isfinite, bounds)) else None,
+        rows_needed=compared.rows_needed if verdict is Verdict.INCONCLUSIVE else None,
+        reason=f"{check.reason}; {compared.method}, p = {compared.p_value:.3g}",
     )
 
 
-def _check_rows(challenger: Predictions, opponent: Opponent, subject: GateSubject) -> Check:
+def _check_rows(challenger: Predictions, opponent: Opponent) -> Check:
     counts = {"challenger": challenger.rows, "opponent": len(opponent.probability)}
-    is_same = set(counts.values()) == {subject.rows}
+    is_same = len(set(counts.values())) == 1
+    is_joined = opponent.keys is None
+    reason = (
+        "values on different rows cannot be compared"
+        if not is_same
+        else ""
+        if is_joined
+        else "they could not be joined: name the columns that identify a row as the gate's key"
+    )
     return Check(
         name="same_rows",
-        verdict=Verdict.PASSED if is_same else Verdict.INCONCLUSIVE,
-        expected=f"{subject.rows} rows for both",
+        verdict=Verdict.PASSED if is_same and is_joined else Verdict.INCONCLUSIVE,
+        expected="the same rows for both, in one order",
         observed=counts,
-        rows=subject.rows,
-        reason="" if is_same else "values on different rows cannot be compared",
+        rows=challenger.rows,
+        reason=reason,
     )
 
 
-def _check_unseen(opponent: Opponent, subject: GateSubject) -> Check:
+def _check_unseen(opponent: Opponent, rows: int) -> Check:
     return Check(
         name="unseen_rows",
         verdict=Verdict.INCONCLUSIVE if opponent.seen else Verdict.PASSED,
         expected=f"no row that {opponent.name} has learned from or was chosen on",
         observed=list(opponent.seen),
-        rows=subject.rows,
+        rows=rows,
         reason="it would win by memory; judge on later rows" if opponent.seen else "",
     )
 
 
-def _compare(config: ChampionGate, challenger: Predictions, opponent: Opponent) -> Check:
-    rival = Predictions(
-        challenger.split, challenger.labels, opponent.probability, challenger.decision_threshold
-    )
-    value, rival_value = (score_of(config.metric, one) for one in (challenger, rival))
-    difference = value - rival_value
-    is_defined = math.isfinite(difference)
-    return Check(
-        name=f"{config.metric} against {opponent.name}",
-        verdict=_judge(config, opponent, difference),
-        expected=_expected(config, opponent),
-        observed=difference if is_defined else None,
-        interval=difference_interval(config.metric, challenger, rival) if is_defined else None,
-        rows=challenger.rows,
-        reason=f"challenger {value:.6g}, opponent {rival_value:.6g}",
-    )
+def _keys(candidate: Candidate, columns: tuple[str, ...]) -> Array:
+    """Name each row of the holdout: by one column as it is, by several as text."""
+    from mlflow_ext.errors import UnknownNameError
 
-
-def _judge(config: ChampionGate, opponent: Opponent, difference: float) -> Verdict:
-    if not math.isfinite(difference):
-        return Verdict.INCONCLUSIVE
-    gain = difference if config.direction == "maximize" else -difference
-    is_good = (
-        not reaches(gain, config.tolerance, "minimize")
-        if opponent.is_baseline
-        else reaches(gain, -config.tolerance, "maximize")
-    )
-    return Verdict.PASSED if is_good else Verdict.FAILED
-
-
-def _expected(config: ChampionGate, opponent: Opponent) -> str:
-    """The rule in words, in the unit and sign of the difference."""
-    sign = 1 if config.direction == "maximize" else -1
-    better = ">" if sign > 0 else "<"
-    if opponent.is_baseline:
-        return f"difference {better} {sign * config.tolerance:g}"
-    return f"difference {better}= {-sign * config.tolerance:g}"
+    for column in columns:
+        if column not in candidate.holdout:
+            raise UnknownNameError("key column", column, list(candidate.holdout.columns))
+    named = candidate.holdout[list(columns)]
+    if len(columns) == 1:
+        return named.iloc[:, 0].to_numpy()
+    joined: Array = named.astype(str).agg("\x1f".join, axis=1).to_numpy()
+    return joined

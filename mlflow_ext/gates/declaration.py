@@ -10,7 +10,7 @@
           metrics:
             kpis:
               - {metric: roc_auc, direction: maximize, threshold: 0.7, why: "..."}
-          champion: {metric: roc_auc, direction: maximize, tolerance: 0.005}
+          champion: {metric: roc_auc, direction: maximize, margin: 0.005}
           data: {suite: expectations/holdout.json}
 
 Paths are relative to the file. Models are binary classifiers: the metrics are those of
@@ -19,61 +19,42 @@ Paths are relative to the file. Models are binary classifiers: the metrics are t
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field
 from pydantic.dataclasses import dataclass
 
-from mlflow_ext.errors import ProjectFileError, UnknownNameError
-from mlflow_ext.evaluation.metrics import check_direction
-from mlflow_ext.project import STRICT, ChampionGate, Kpi, Text
-from mlflow_ext.settings import read_settings
+from mlflow_ext.errors import MlflowExtError, ProjectFileError, UnknownNameError
+from mlflow_ext.gates.candidate import Label
+from mlflow_ext.gates.catalog import build_gates
+from mlflow_ext.gates.interface import Gate
+from mlflow_ext.project import STRICT, Text
+from mlflow_ext.settings import ContradictionError, read_settings
 
 WRITE_ONE = (
     "write it as `python -m pydoc mlflow_ext.gates.declaration` shows, or name it: --config FILE"
 )
 
 
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class MetricsGate:
-    """Configuration of the gate ``metrics``."""
-
-    kpis: Annotated[tuple[Kpi, ...], Field(min_length=1)]
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class DataGate:
-    """Configuration of the gate ``data``."""
-
-    suite: Text
-    """A suite of expectations for the rows that judge the model."""
+def _check_gates(declared: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Refuse a gate or an option that does not exist, at its place in the file."""
+    for name, options in declared.items():
+        try:
+            build_gates({name: options})
+        except MlflowExtError as error:
+            said = f"{error.found}; expected: {error.expected}; {error.fix}"
+            raise ContradictionError(said, name) from None
+    return declared
 
 
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class DeclaredGates:
-    """Which gates judge the model; each is left out or set."""
-
-    data: DataGate | None = None
-    metrics: MetricsGate | None = None
-    champion: ChampionGate | None = None
-
-    @property
-    def directions(self) -> tuple[tuple[str, str], ...]:
-        """Every metric that is asked for, and where it should go."""
-        champion = (self.champion,) if self.champion else ()
-        asked = (*(self.metrics.kpis if self.metrics else ()), *champion)
-        return tuple((one.metric, one.direction) for one in asked)
-
-    @model_validator(mode="after")
-    def _one_at_least(self) -> DeclaredGates:
-        if not (self.data or self.metrics or self.champion):
-            raise ValueError("data, metrics or champion: no gate judges nothing")
-        return self
+Gates = Annotated[dict[Text, dict[str, Any]], Field(min_length=1), AfterValidator(_check_gates)]
+"""Which gates judge a model, with their options; a gate that is left out does not."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Label:
+class Target:
     """Where the truth stands."""
 
     column: Text
@@ -88,10 +69,21 @@ class DeclaredModel:
     data: Text
     """The rows that judge it, which it must never have learned from: Parquet or CSV. Their columns
     are the model's inputs and the target."""
-    target: Label
+    target: Target
     decision_threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
     """Probability from which the positive class is predicted."""
-    gates: DeclaredGates
+    training: Text | None = None
+    """The rows that the model has learned from, for the gates that ask; Parquet or CSV."""
+    gates: Gates
+
+    @property
+    def label(self) -> Label:
+        """The truth, and how it is decided."""
+        return Label(**asdict(self.target), decision_threshold=self.decision_threshold)
+
+    def build(self) -> dict[str, Gate]:
+        """Set the gates up, in the order of the file."""
+        return build_gates(self.gates)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -110,23 +102,19 @@ class Declaration:
         """Return how *model* is judged.
 
         Raises:
-            UnknownNameError: The file does not say, or it names a metric that does not exist.
-            DirectionError: A gate contradicts the direction of its metric.
+            UnknownNameError: The file does not say.
         """
         if model not in self.models:
             raise UnknownNameError("model", model, self.models, str(self.file))
-        found = self.models[model]
-        for metric, direction in found.gates.directions:
-            check_direction(metric, direction)
-        return found
+        return self.models[model]
 
 
 def read_declaration(file: Path) -> Declaration:
     """Read gates.yaml.
 
     Raises:
-        ProjectFileError: The file is missing or unreadable, a key is unknown or missing, or a value
-            has the wrong type.
+        ProjectFileError: The file is missing or unreadable, a key is unknown or missing, a gate or
+            one of its options does not exist, or a value has the wrong type.
     """
     if not file.exists():
         what = "a file that says how registered models are judged"

@@ -12,6 +12,7 @@ from mlflow_ext.errors import UnusableModelError, nearest
 
 if TYPE_CHECKING:
     import pandas as pd
+    from mlflow.models import Model
     from mlflow.pyfunc import PyFuncModel
     from mlflow.types import ColSpec
 
@@ -30,34 +31,69 @@ class Question:
     """The class whose probability is wanted."""
 
 
-def score(files: Path, uri: str, question: Question) -> Array:
-    """Load a model and ask it.
+def load(files: Path, uri: str) -> PyFuncModel:
+    """Load a model of whatever flavor. That runs its code.
 
     Args:
         files: A local folder with an ``MLmodel``.
         uri: The model's name in messages.
+
+    Raises:
+        UnusableModelError: It cannot be loaded.
+    """
+    import mlflow
+
+    with _failing(uri, "it cannot be loaded"):
+        model: PyFuncModel = mlflow.pyfunc.load_model(str(files))
+        return model
+
+
+def ask(model: PyFuncModel, uri: str, question: Question) -> Array:
+    """Ask a model for the probability of one class.
+
+    Args:
+        model: As loaded.
+        uri: Its name in messages.
         question: Rows and class.
 
     Returns:
         Shape (rows,): what the model says is the probability of the class.
 
     Raises:
-        UnusableModelError: It cannot be loaded, needs columns that are not there, fails, or returns
-            no probabilities of that class.
+        UnusableModelError: It needs columns that are not there, fails, or returns no probabilities
+            of that class.
     """
-    model = _load(files, uri)
-    rows = _inputs(model, uri, question.rows)
+    is_described = hasattr(model, "metadata")  # a Python function is not
+    rows = select_inputs(model.metadata, uri, question.rows) if is_described else question.rows
     with _failing(uri, f"it fails on the rows with columns {list(rows.columns)}"):
-        answer = _ask(model, rows)
+        answer = _answer(model, rows)
     return _choose(answer, uri, question.positive)
 
 
-def _load(files: Path, uri: str) -> PyFuncModel:
-    import mlflow
+def ask_estimator(estimator: Any, uri: str, question: Question) -> Array:
+    """Ask a fitted estimator as `ask` asks a model, with rows that its signature has selected.
 
-    with _failing(uri, "it cannot be loaded"):
-        model: PyFuncModel = mlflow.pyfunc.load_model(str(files))
-        return model
+    Raises:
+        UnusableModelError: It has not learned the class, or returns no probabilities.
+    """
+    return _choose(_ask_all(estimator, question.rows), uri, question.positive)
+
+
+def read_metadata(files: Path, uri: str) -> Model:
+    """Read what the ``MLmodel`` of a model says, without running any of its code.
+
+    Args:
+        files: A local folder with an ``MLmodel``.
+        uri: The model's name in messages.
+
+    Raises:
+        UnusableModelError: There is none, or it cannot be read.
+    """
+    from mlflow.models import Model
+
+    with _failing(uri, "its MLmodel cannot be read"):
+        metadata: Model = Model.load(files)
+        return metadata
 
 
 @contextmanager
@@ -71,14 +107,22 @@ def _failing(uri: str, what: str) -> Iterator[None]:
         raise UnusableModelError(uri, cause, PROBABILITIES, fix) from error
 
 
-def _inputs(model: PyFuncModel, uri: str, rows: pd.DataFrame) -> pd.DataFrame:
+def select_inputs(metadata: Model, uri: str, rows: pd.DataFrame) -> pd.DataFrame:
     """Select what the signature names, whole numbers as doubles where it asks for doubles.
 
     MLflow itself refuses that conversion; without a signature, the model gets every column.
+
+    Args:
+        metadata: What the ``MLmodel`` of the model says.
+        uri: The model's name in messages.
+        rows: One row per case.
+
+    Raises:
+        UnusableModelError: A column that it requires is not there.
     """
     from mlflow.types import DataType
 
-    asked = _asked_columns(model)
+    asked = named_inputs(metadata)
     for name, spec in asked.items():
         if spec.required and name not in rows:
             guess = nearest(name, rows.columns)
@@ -90,30 +134,34 @@ def _inputs(model: PyFuncModel, uri: str, rows: pd.DataFrame) -> pd.DataFrame:
     return chosen.astype(dict.fromkeys(doubles, "float64"))
 
 
-def _asked_columns(model: PyFuncModel) -> dict[str, ColSpec]:
+def named_inputs(metadata: Model) -> dict[str, ColSpec]:
     """Return the named inputs of the signature; nothing for tensors, or without a signature."""
     from mlflow.types import ColSpec
 
-    schema = model.metadata.get_input_schema()  # type: ignore[no-untyped-call]
+    schema = metadata.get_input_schema()  # type: ignore[no-untyped-call]
     inputs = schema.inputs if schema else []
     return {spec.name: spec for spec in inputs if isinstance(spec, ColSpec) and spec.name}
 
 
-def _ask(model: PyFuncModel, rows: pd.DataFrame) -> pd.DataFrame:
+def _answer(model: PyFuncModel, rows: pd.DataFrame) -> pd.DataFrame:
     """Return one column per class; a single one without a name is about the positive class."""
     import pandas as pd
 
-    estimator = _estimator(model)
-    if estimator is None:
-        return pd.DataFrame(model.predict(rows))
+    estimator = find_estimator(model)
+    return pd.DataFrame(model.predict(rows)) if estimator is None else _ask_all(estimator, rows)
+
+
+def _ask_all(estimator: Any, rows: pd.DataFrame) -> pd.DataFrame:
+    import pandas as pd
+
     return pd.DataFrame(estimator.predict_proba(rows), columns=list(estimator.classes_))
 
 
-def _estimator(model: PyFuncModel) -> Any:
+def find_estimator(model: PyFuncModel) -> Any:
     """Return the estimator inside, if it gives probabilities: its pyfunc would give classes."""
     try:
         raw = model.get_raw_model()  # type: ignore[no-untyped-call]
-    except NotImplementedError:
+    except (NotImplementedError, AttributeError):  # of another flavor, or a Python function
         return None
     return raw if hasattr(raw, "predict_proba") and hasattr(raw, "classes_") else None
 

@@ -20,6 +20,14 @@ class GateSubject:
     created_ms: int
     """When it is judged, in milliseconds since the epoch."""
 
+    name: str = "holdout"
+    """Name of the table that those rows are."""
+
+    @property
+    def holdout(self) -> str:
+        """Fingerprint of those rows."""
+        return self.fingerprints[self.name]
+
     @property
     def uri(self) -> str:
         """``models:/NAME/VERSION``."""

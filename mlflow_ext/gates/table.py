@@ -43,6 +43,22 @@ def read_judged(file: Path) -> JudgedTable:
     return JudgedTable(name=name, frame=table.to_pandas(), fingerprints=fingerprints)
 
 
+def read_rows(file: Path) -> pd.DataFrame:
+    """Read the rows of a file as `read_judged` does, without fingerprinting them.
+
+    Raises:
+        SourceError: The file is missing, truncated or of another format.
+    """
+    from mlflow_ext.data.files import PARQUET, csv_bytes, extension_of, reading
+
+    name = file.name.partition(".")[0]
+    with reading(name, file):
+        is_parquet = extension_of(name, file) == PARQUET
+        table = _read_parquet(file) if is_parquet else _parse_with_missing(csv_bytes(name, file))
+    rows: pd.DataFrame = table.to_pandas()
+    return rows
+
+
 def _read_parquet(file: Path) -> pa.Table:
     from pyarrow import parquet
 

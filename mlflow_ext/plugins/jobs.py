@@ -33,15 +33,17 @@ def recompute(model: str, version: int) -> dict[str, Any]:
     from mlflow import MlflowClient
 
     from mlflow_ext.gates.declaration import read_declaration
-    from mlflow_ext.gates.registered import judge_version
+    from mlflow_ext.gates.registered import JudgeContext, judge_version
     from mlflow_ext.records import Trust
     from mlflow_ext.registry.gated.recomputation import SERVER, server_gates
+    from mlflow_ext.registry.mode import GatedMode
     from mlflow_ext.registry.remote import require_registry
     from mlflow_ext.registry.submit import judge_copy, submit_reports
 
     number, client = int(version), MlflowClient()
-    judge = partial(judge_version, client, read_declaration(server_gates()), model, number)
-    judgement = judge_copy(client, model, number, judge)
     registry = require_registry(actor=SERVER)
+    context = JudgeContext(client=client, count_attempt=GatedMode(registry).count_attempt)
+    judge = partial(judge_version, context, read_declaration(server_gates()), model, number)
+    judgement = judge_copy(client, model, number, judge)
     ids = submit_reports(registry, judgement, SERVER, Trust.RECOMPUTED)
     return {"ids": ids, "verdicts": {r.gate: str(r.verdict) for r in judgement.reports}}

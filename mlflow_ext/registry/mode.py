@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from mlflow_ext.errors import RefusedError
 from mlflow_ext.records import Decision
+from mlflow_ext.registry.advisory.attempts import count_attempt
 from mlflow_ext.registry.advisory.promote import promote
 from mlflow_ext.registry.advisory.status import ADVISORY
 from mlflow_ext.registry.card import write_policy
@@ -53,6 +54,19 @@ class Mode(Protocol):
         """
         ...
 
+    def count_attempt(self, model: str, holdout: str, identity: str) -> int:
+        """Count a comparison of a challenger with a champion.
+
+        Args:
+            model: Name of the registered model.
+            holdout: Fingerprint of the rows on which they are compared.
+            identity: Digest of what is compared; the same comparison keeps its number.
+
+        Returns:
+            Its number among all that were made on these rows, from 1.
+        """
+        ...
+
     def promote(self, promotion: Promotion, request: PromotionRequest) -> Decision:
         """Move a version to a stage if its policy allows it."""
         ...
@@ -76,6 +90,10 @@ class AdvisoryMode:
     def submit(self, judgement: Judgement) -> tuple[int, ...]:
         """As `Mode.submit`."""
         return ()
+
+    def count_attempt(self, model: str, holdout: str, identity: str) -> int:
+        """As `Mode.count_attempt`."""
+        return count_attempt(self.client, model, holdout, identity)
 
     def promote(self, promotion: Promotion, request: PromotionRequest) -> Decision:
         """As `Mode.promote`."""
@@ -107,6 +125,11 @@ class GatedMode:
     def submit(self, judgement: Judgement) -> tuple[int, ...]:
         """As `Mode.submit`."""
         return submit_reports(self.registry, judgement)
+
+    def count_attempt(self, model: str, holdout: str, identity: str) -> int:
+        """As `Mode.count_attempt`."""
+        asked = {"model": model, "holdout": holdout, "identity": identity}
+        return int(self.registry.ask("attempts/count", **asked)["attempt"])
 
     def promote(self, promotion: Promotion, request: PromotionRequest) -> Decision:
         """As `Mode.promote`."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from importlib.metadata import version as installed_version
 from typing import TYPE_CHECKING, Any
 
+from mlflow_ext.data.model_answer import EXPECTED, ask
 from mlflow_ext.errors import RegistryStateError
 from mlflow_ext.registry import tags
 from mlflow_ext.registry.card import ModelCard
@@ -69,6 +70,23 @@ def log_model(model: Any, example: pd.DataFrame) -> LoggedModel:
         info, form = _log(model, as_doubles(example))
         mlflow.set_tag(tags.SERIALIZATION, form.format)
     return LoggedModel(model_id=info.model_id, run_id=run.info.run_id, serialization=form.format)
+
+
+def choose_example(rows: pd.DataFrame, size: int = 5) -> pd.DataFrame:
+    """Choose rows that show what a model takes: the first ones, and one for each column with gaps.
+
+    MLflow declares a column as required when the example has a value in each of its rows.
+
+    Args:
+        rows: Features that the model was fitted on.
+        size: How many of the first ones.
+
+    Returns:
+        At most *size* rows and one for each column, in the order of *rows*.
+    """
+    missing = rows.isna()
+    gaps = {int(missing[name].to_numpy().argmax()) for name in rows if missing[name].any()}
+    return rows.iloc[sorted(gaps | set(range(min(size, len(rows)))))]
 
 
 def register_model(client: MlflowClient, logged: LoggedModel, card: ModelCard) -> Registration:
@@ -151,6 +169,7 @@ def _log(model: Any, example: pd.DataFrame) -> tuple[ModelInfo, Serialization]:
         pip_requirements=[f"{name}=={installed_version(name)}" for name in REQUIRED],
         serialization_format=form.format,
         skops_trusted_types=list(form.trusted_types) if form.format == SKOPS else None,
+        metadata={EXPECTED: ask(model, model, example)},
     )
     _verify(info.model_uri, example, answer)
     return info, form

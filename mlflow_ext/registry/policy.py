@@ -24,7 +24,7 @@ from mlflow_ext.registry.rules import (
 
 __all__ = ["RUN_GATES", "Dossier", "PromotionRequest", "decide", "subject_of"]
 
-RUN_GATES = "mlflow-ext gate {model} {version}"
+RUN_GATES = "mlflow-ext gate run {model} {version}"
 """The command that makes evidence about a version."""
 AT_REST = ("None", "Archived")
 

@@ -19,7 +19,7 @@ MET = {"name": "stage Staging", "found": "Staging", "fix": "", "is_met": True}
 UNMET = {
     "name": "gate metrics",
     "found": "failed",
-    "fix": "mlflow-ext gate delay 1",
+    "fix": "mlflow-ext gate run delay 1",
     "is_met": False,
 }
 TRANSITION = {"model": "delay", "version": 1, "to_stage": "Production", "actor": "ann"}
@@ -94,7 +94,7 @@ def test_a_dry_run_prints_every_rule_met_or_not(protocol, capsys):
     assert protocol.asked[0].body["dry_run"] is True
     lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
     assert "stage Staging True Staging -" in lines
-    assert "gate metrics False failed mlflow-ext gate delay 1" in lines
+    assert "gate metrics False failed mlflow-ext gate run delay 1" in lines
 
 
 def test_a_forced_promotion_is_loud(protocol, ask):
@@ -350,11 +350,15 @@ def test_commands_to_a_server_import_nothing_heavy(protocol):
     protocol.answer("promote", {"decision": decision(MET), "transition": TRANSITION})
     for operation in ("rollback", "status", "history"):
         protocol.answer(operation, {"model": "delay"})
+    passed = {"id": 1, "gate": "metrics", "verdict": "passed", "problem": ""}
+    protocol.answer("evidence/list", {"attestations": [passed]})
     lines = [
         ["promote", "delay", "1", "--to", "Production", *WHY],
         ["rollback", "delay", *WHY],
         ["status", "delay"],
         ["history", "delay"],
+        ["gate", "show", "delay", "1"],
+        ["gate", "explain", "delay", "1", "--to", "Production"],
     ]
     heavy = {"mlflow", "pandas", "great_expectations", "numpy", "sqlalchemy", "pydantic", "yaml"}
     code = f"""
@@ -364,8 +368,8 @@ codes = [run(line) for line in {lines!r}]
 print(codes, {heavy!r} & set(sys.modules), file=sys.stderr)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stderr.strip() == "[0, 0, 0, 0] set()"
-    assert len(protocol.asked) == 4
+    assert done.stderr.strip() == "[0, 0, 0, 0, 0, 0] set()"
+    assert len(protocol.asked) == 6
 
 
 def test_a_laptop_asks_its_own_database_without_a_server(tracking, tmp_path, monkeypatch, capsys):

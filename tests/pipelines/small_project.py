@@ -14,6 +14,7 @@ from pipelines.flights import month_of, parse_hours
 ROOT = Path(__file__).resolve().parent.parent.parent
 MONTHS = ("2013-01", "2013-02", "2013-03", "2013-04")
 FLIGHTS_PER_MONTH = 700
+FEW_GATES = {"data", "metrics", "champion"}
 
 
 @functools.cache
@@ -47,6 +48,12 @@ def _for_few_rows(suite):
     return json.dumps(document)
 
 
+def leave_few_gates(declared):
+    """Leave the gates that a few hundred rows suffice for: others would be inconclusive, rightly."""
+    for gate in declared.keys() - FEW_GATES:
+        del declared[gate]
+
+
 def make_project(folder, changes=(), frames=None):
     """Write the small project into *folder*: sources as CSV, two trials, real suites."""
     (folder / "expectations").mkdir()
@@ -56,6 +63,9 @@ def make_project(folder, changes=(), frames=None):
     for name, frame in {**sample(), **(frames or {})}.items():
         frame.to_csv(folder / f"{name}.csv", index=False)
         values["sources"][name]["location"] = f"{name}.csv"
+    leave_few_gates(values["gates"]["model"])
+    for stage in values["promotion"]["stages"].values():
+        stage["requires"] = [gate for gate in stage["requires"] if gate in FEW_GATES]
     values["search"] |= {"n_trials": 2, "fractions": [1.0], "timeout": None}
     values["search"]["space"] = {"max_iter": {"type": "int", "low": 5, "high": 10}}
     for path, value in dict(changes).items():
@@ -68,7 +78,7 @@ def make_project(folder, changes=(), frames=None):
 def be_lenient(file):
     """Set KPIs that a model of a few hundred flights reaches, in project.yaml or gates.yaml."""
     text = file.read_text()
-    for strict, lenient in (("0.67", "0.5"), ("0.21", "0.9"), ("0.3", "0.1")):
+    for strict, lenient in (("0.67", "0.35"), ("0.21", "0.9"), ("0.3", "0.1")):
         text, count = re.subn(rf"\bthreshold: {strict}0?\n", f"threshold: {lenient}\n", text)
         assert count == 1, strict
     file.write_text(text)

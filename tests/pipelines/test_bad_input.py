@@ -241,6 +241,7 @@ def test_refused_version_stays_where_it_is_and_says_why(small, tracking, capsys)
     files = tracking.list_artifacts(judged.info.run_id, "gates")
     assert {file.path for file in files} == {
         "gates/champion.json",
+        "gates/report.html",
         "gates/data.json",
         "gates/metrics.json",
     }

@@ -11,7 +11,7 @@ import mlflow
 import pytest
 import yaml
 from servers import serve_gated
-from small_project import ROOT, be_lenient, make_project
+from small_project import ROOT, be_lenient, leave_few_gates, make_project
 
 from mlflow_ext import cli
 from mlflow_ext.project import load_project
@@ -32,6 +32,7 @@ class Story:
     """What happened to one project on one gated registry."""
 
     client: mlflow.MlflowClient
+    folder: Path
     told: dict
     """Chapter -> exit code, and what was said on stderr."""
 
@@ -73,7 +74,9 @@ def make_flights(folder):
     """The small project beside the declared gates, both with KPIs within its reach."""
     folder.mkdir()
     make_project(folder)
-    shutil.copy(ROOT / "gates.yaml", folder)
+    declared = load_yaml(ROOT / "gates.yaml")
+    leave_few_gates(declared["models"][MODEL]["gates"])
+    (folder / "gates.yaml").write_text(yaml.safe_dump(declared, sort_keys=False))
     be_lenient(folder / "project.yaml")
     be_lenient(folder / "gates.yaml")
     return folder
@@ -107,7 +110,7 @@ def laptop(tmp_path_factory, empty_store):
             client.set_registered_model_alias(MODEL, "champion", "1")
         told["click"] = 1, str(refused.value)
         write_on(told)
-        yield Story(client, told)
+        yield Story(client, folder, told)
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +124,7 @@ def server(tmp_path_factory, empty_store):
     ):
         told = {}
         write_on(told)
-        yield Story(mlflow.MlflowClient(), told)
+        yield Story(mlflow.MlflowClient(), folder, told)
 
 
 @pytest.fixture(params=["laptop", pytest.param("server", marks=pytest.mark.slow)])
@@ -139,7 +142,7 @@ def test_a_good_candidate_gets_to_production_by_itself(story):
 def test_the_promotion_section_of_the_project_is_the_policy(story):
     shown = story.ask("policy/show", model=MODEL)
     assert shown["digest"] == policy_digest(
-        policy_of(load_project(ROOT / "project.yaml").promotion)
+        policy_of(load_project(story.folder / "project.yaml").promotion)
     )
     said = f"policy 'project.yaml' governs ({shown['source']}, set by {shown['actor']})"
     assert said in story.told["good"][1]
@@ -207,7 +210,7 @@ def test_a_version_judged_before_the_registry_was_gated_is_refused_with_the_mend
     assert code == 0 and "advisory" in said
     refusal = laptop.told["click"][1]
     assert "Policy 'evidence' refuses to move version 1 of 'flight-delay' to Production" in refusal
-    assert "fix:      mlflow-ext gate flight-delay 1" in refusal
+    assert "fix:      mlflow-ext gate run flight-delay 1" in refusal
 
 
 def test_the_next_run_mends_that_without_training_again(laptop):
@@ -215,16 +218,21 @@ def test_the_next_run_mends_that_without_training_again(laptop):
     assert (lines["train"], lines["register"], lines["gate"]) == ("reused", "ran", "ran")
 
 
-def test_the_command_that_a_refusal_names_works_after_a_run(laptop, capsys):
-    assert cli.run(["gate", MODEL, "1", "--format", "json"]) == 0, capsys.readouterr().err
-    newest = laptop.ask("evidence/list", model=MODEL, version=1)["attestations"][-3:]
-    assert [a["gate"] for a in newest] == ["data", "metrics", "champion"]
+def test_the_command_that_a_refusal_names_works_after_a_run(laptop, capsys, monkeypatch):
+    monkeypatch.chdir(laptop.folder)
+    monkeypatch.setenv("MLFLOW_REGISTRY_URI", laptop.client._registry_uri)
+    before = laptop.ask("evidence/list", model=MODEL, version=1)["attestations"]
+    asked = ["gate", "run", MODEL, "1", "--format", "json"]
+    assert cli.run(asked) == 0, capsys.readouterr().err
+    after = laptop.ask("evidence/list", model=MODEL, version=1)["attestations"]
+    assert [a["gate"] for a in after[len(before) :]] == ["data", "metrics", "champion"]
 
 
 def test_the_declared_gates_are_those_of_the_project():
     project = load_yaml(ROOT / "project.yaml")
     declared = load_yaml(ROOT / "gates.yaml")["models"][project["promotion"]["model"]]
     assert declared["gates"]["metrics"]["kpis"] == project["kpis"]
-    assert declared["gates"]["champion"] == project["gates"]["champion"]
     assert declared["decision_threshold"] == project["decision_threshold"]
-    assert {"data", "metrics", "champion"} == set(declared["gates"])
+    others = {name: declared["gates"][name] for name in project["gates"]["model"]}
+    assert others == project["gates"]["model"]
+    assert {"data", "metrics", *others} == set(declared["gates"])

@@ -74,7 +74,7 @@ def test_what_a_gated_registry_refuses_is_told_whole(gated):
     lines = caught.value.found.splitlines()
     assert lines[0] == "Policy 'evidence' refuses to move version 1 of 'delay' to Production:"
     assert lines[1].startswith("- at least 1 passed gate: no report.")
-    assert caught.value.fix == "mlflow-ext gate delay 1"
+    assert caught.value.fix == "mlflow-ext gate run delay 1"
 
 
 def test_an_error_of_a_gated_registry_keeps_its_parts(gated):
@@ -83,7 +83,7 @@ def test_an_error_of_a_gated_registry_keeps_its_parts(gated):
         gated.client.set_model_version_tag("delay", "1", "mlflow_ext.pending", "{}")
     assert caught.value.found.startswith("model 'delay': tag 'mlflow_ext.pending'")
     assert caught.value.expected == "a tag of another name; evidence goes into the ledger"
-    assert caught.value.fix == "mlflow-ext gate delay VERSION"
+    assert caught.value.fix == "mlflow-ext gate run delay VERSION"
 
 
 def test_a_refusal_keeps_its_words_on_the_way_from_a_server(gated):

@@ -255,14 +255,14 @@ def test_force_lists_the_rules_that_a_promotion_would_have_to_meet(policy, reque
 def test_the_command_that_makes_evidence_is_the_callers():
     dossier = Dossier(stages={1: "None"})
     assert RUN_GATES.startswith("mlflow-ext gate")
-    assert decide(EVIDENCE, ask(), dossier).unmet[0].fix == "mlflow-ext gate delay 1"
+    assert decide(EVIDENCE, ask(), dossier).unmet[0].fix == "mlflow-ext gate run delay 1"
     assert decide(EVIDENCE, ask(), dossier, "mlflow run .").unmet[0].fix == "mlflow run ."
 
 
 def test_a_name_with_spaces_is_quoted_in_commands():
     request = replace(ask(), model="my model")
     (rule,) = decide(EVIDENCE, request, Dossier(stages={1: "None"})).unmet
-    assert rule.fix == "mlflow-ext gate 'my model' 1"
+    assert rule.fix == "mlflow-ext gate run 'my model' 1"
 
 
 def test_a_decision_names_the_stage_as_mlflow_does():

@@ -112,7 +112,7 @@ def write(document: Mapping[str, Any], status: int = 200) -> Response:
 def describe(error: MlflowExtError) -> tuple[dict[str, str], int]:
     """Return the JSON document that tells *error*, and the HTTP status that goes with it.
 
-    >>> describe(RefusedError("version 3", "evidence", "mlflow-ext gate delay 3"))[1]
+    >>> describe(RefusedError("version 3", "evidence", "mlflow-ext gate run delay 3"))[1]
     403
     """
     code, status = next(told for kinds, told in CODES if isinstance(error, kinds))

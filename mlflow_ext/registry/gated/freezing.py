@@ -125,7 +125,7 @@ def _check_in(store: GatedStore, target: Target) -> None:
                     f"{grounds}",
                     "files that no version holds evidence about",
                     "register the changed files as a new version, and judge that one: "
-                    f"mlflow-ext gate {row.name} VERSION",
+                    f"mlflow-ext gate run {row.name} VERSION",
                 )
 
 

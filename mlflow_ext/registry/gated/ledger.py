@@ -151,7 +151,7 @@ def read(
     """
     values = {"workspace": workspace, "model": model, "kind": [str(kind) for kind in kinds]}
     given = {column: value for column, value in (values | equal).items() if value}
-    rows = connection.execute(_query(tuple(given), is_newest=False), given)
+    rows = connection.execute(_query(*given), given)
     entries = map(entry_of, rows)
     # Evidence that was edited is listed and says so; what decides on it calls `intact` itself.
     return [entry if entry.kind is Kind.EVIDENCE else intact(entry) for entry in entries]
@@ -166,8 +166,7 @@ def read_case(
         LedgerError: A line was edited.
     """
     about = {"workspace": workspace, "model": model, "version": version, "stage": stage}
-    rows = {row.id: row for row in connection.execute(_case(), about)}
-    found = [intact(entry_of(row)) for row in rows.values()]
+    found = [intact(entry_of(row)) for row in connection.execute(_case(), about)]
     moves = sorted((e for e in found if e.kind is Kind.TRANSITION), key=lambda e: e.seq)
     return Case(
         policy=next((e for e in found if e.kind is Kind.POLICY), None),
@@ -182,11 +181,13 @@ def read_newest(
 ) -> Entry | None:
     """Read the newest line of one kind about a model whose columns *equal* the given values.
 
+    Without a *version* among them it is a line about the model as a whole.
+
     Raises:
         LedgerError: The line was edited.
     """
-    given = {"workspace": workspace, "model": model, "kind": [str(kind)], **equal}
-    row = connection.execute(_query(tuple(given), is_newest=True), given).one_or_none()
+    given = {"workspace": workspace, "model": model, **equal}
+    row = connection.execute(_newest(kind, *equal), given).one_or_none()
     return intact(entry_of(row)) if row else None
 
 
@@ -250,34 +251,49 @@ def entry_of(row: Any) -> Entry:
 
 
 @cache
-def _query(columns: tuple[str, ...], *, is_newest: bool) -> sa.Select[Any]:
+def _query(*columns: str) -> sa.Select[Any]:
     """Build a query once: SQLAlchemy takes longer to put one together than SQLite to answer it."""
     one_of = {"kind": ledger.c.kind.in_(sa.bindparam("kind", expanding=True))}
-    where = [one_of.get(name, ledger.c[name] == sa.bindparam(name)) for name in columns]
-    query = sa.select(ledger).where(*where)
-    newest_first = query.order_by(ledger.c.seq.desc())
-    return newest_first.limit(1) if is_newest else query.order_by(ledger.c.seq)
+    where = [one_of.get(name, _is(name)) for name in columns]
+    return sa.select(ledger).where(*where).order_by(ledger.c.seq)
+
+
+@cache
+def _newest(kind: Kind, *equal: str) -> sa.Select[Any]:
+    """Build a query that finds one line at the end of the index, however long the ledger is.
+
+    For that it must name each column of the index, and ask for the order of the index.
+    """
+    version = _is("version") if "version" in equal else ledger.c.version.is_(None)
+    where = [_is(name) for name in ("workspace", "model", *equal) if name != "version"]
+    return (
+        sa.select(ledger)
+        .where(*where, ledger.c.kind == str(kind), version)
+        .order_by(ledger.c.version.desc(), ledger.c.seq.desc())
+        .limit(1)
+    )
 
 
 @cache
 def _case() -> sa.CompoundSelect[Any]:
-    of_model = (
-        ledger.c.workspace == sa.bindparam("workspace"),
-        ledger.c.model == sa.bindparam("model"),
-    )
-    of_version = ledger.c.version == sa.bindparam("version")
-
-    def newest(kind: Kind, version: sa.ColumnElement[bool]) -> sa.Select[Any]:
-        query = sa.select(ledger).where(*of_model, ledger.c.kind == str(kind), version)
-        return sa.select(query.order_by(ledger.c.seq.desc()).limit(1).subquery())
-
+    """Build the query for a `Case`; a line that is the newest in two ways comes once."""
+    newest = [
+        query.with_only_columns(ledger.c.id).scalar_subquery()
+        for query in (
+            _newest(Kind.POLICY),
+            _newest(Kind.TRANSITION, "version"),
+            _newest(Kind.TRANSITION, "version", "stage"),
+        )
+    ]
     is_about = ledger.c.kind.in_([str(kind) for kind in ABOUT_A_VERSION])
     return sa.union_all(
-        newest(Kind.POLICY, ledger.c.version.is_(None)),
-        newest(Kind.TRANSITION, of_version),
-        newest(Kind.TRANSITION, of_version & (ledger.c.stage == sa.bindparam("stage"))),
-        sa.select(ledger).where(*of_model, is_about, of_version),
+        sa.select(ledger).where(ledger.c.id.in_(newest)),
+        sa.select(ledger).where(_is("workspace"), _is("model"), is_about, _is("version")),
     )
+
+
+def _is(column: str) -> sa.ColumnElement[bool]:
+    return ledger.c[column] == sa.bindparam(column)
 
 
 def _continue(head: Head, draft: Draft) -> dict[str, Any]:

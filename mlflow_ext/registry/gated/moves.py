@@ -27,12 +27,14 @@ from mlflow_ext.registry.gated.recording import record_move, record_refusal
 from mlflow_ext.registry.gated.schema import prepare
 from mlflow_ext.registry.gated.standing import VersionRow, read_standing
 from mlflow_ext.registry.gated.transaction import (
+    AHEAD,
     PERMIT,
     Moment,
     OpenSession,
-    in_turn,
     joining,
+    loading_ahead,
     lock_model,
+    looked_at,
     now_ms,
     opened,
     transaction,
@@ -111,7 +113,7 @@ class Moves(Upstream):
     @contextmanager
     def holding(self, model: str, *others: str) -> Iterator[Moment]:
         """Decide about a model in one transaction, alone; MLflow's own calls inside it join."""
-        with in_turn(self.engine), transaction(self._open_session, self) as session:
+        with transaction(self._open_session, self) as session:
             session.info[PERMIT] = True
             connection = session.connection()
             lock_model(connection, self.workspace, model, *others)
@@ -163,6 +165,11 @@ class Moves(Upstream):
         return any(s in policy.stages for s in stages) or (
             alias is not None and policy.stage_of_alias(alias) is not None
         )
+
+    def _get_query(self, session: Session, model: type) -> Any:
+        """Return MLflow's query, which also loads what its method is known to look at next."""
+        query = super()._get_query(session, model)
+        return query.options(*looked_at(model)) if AHEAD in session.info else query
 
     def _with_files(
         self, model: str, version: int, act: Callable[[Moment, Files], ResultT]
@@ -230,12 +237,13 @@ class Moves(Upstream):
         move_aliases(moment, ruling)
         archive(moment, ruling)
         self._mark(ruling)
-        return super().transition_model_version_stage(
-            request.model,
-            request.version,
-            request.to_stage if request.to_stage in STAGES else "None",
-            False,
-        )
+        with loading_ahead():
+            return super().transition_model_version_stage(
+                request.model,
+                request.version,
+                request.to_stage if request.to_stage in STAGES else "None",
+                False,
+            )
 
     def _mark(self, ruling: Ruling) -> None:
         """Name a stage that MLflow does not have in a tag, where its UI shows it."""

@@ -10,6 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 from mlflow_ext.errors import RequestError, UnknownNameError
 from mlflow_ext.registry.gated.caller import Caller, acting_as
 from mlflow_ext.registry.gated.operations import (
+    attempts,
     audit,
     bundles,
     evidence,
@@ -27,6 +28,7 @@ OPERATIONS: Mapping[str, Operation] = {
     **moves.OPERATIONS,
     **policies.OPERATIONS,
     **evidence.OPERATIONS,
+    **attempts.OPERATIONS,
     **bundles.OPERATIONS,
     **audit.OPERATIONS,
     **recompute.OPERATIONS,

@@ -212,7 +212,7 @@ class GatedStore(Moves):
         raise RefusedError(
             f"model '{model}': {objection}",
             "a tag of another name; evidence goes into the ledger",
-            f"mlflow-ext gate {model} VERSION",
+            f"mlflow-ext gate run {model} VERSION",
         )
 
     def _request(self, model: str, version: int, to_stage: str) -> PromotionRequest:

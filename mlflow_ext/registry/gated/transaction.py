@@ -9,32 +9,33 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
-from threading import Lock, RLock
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
 
 import sqlalchemy as sa
 
 from mlflow_ext.errors import MlflowExtError
 from mlflow_ext.registry.gated.caller import Caller
+from mlflow_ext.registry.gated.tables import heads
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection, Engine
+    from sqlalchemy import Connection
     from sqlalchemy.orm import Session
 
 OpenSession = Callable[..., "AbstractContextManager[Session]"]
 PERMIT = "mlflow_ext.permit"
 """Key of `Session.info`: the registry itself is at work, the guard lets it pass."""
+AHEAD = "mlflow_ext.ahead"
+"""Key of `Session.info`: load with a version or model what is asked of it next."""
 STORE = "mlflow_ext.store"
 """Key of `Session.info`: the gated store that opened the session."""
+LOCK_FILE = heads.update().where(sa.false()).values(seq=heads.c.seq)
+"""Changes nothing. SQLite has no row locks: any write, even this, locks the file until the end."""
 
-_turns: WeakKeyDictionary[Engine, AbstractContextManager[object]] = WeakKeyDictionary()
-_turns_lock = Lock()
-_outer: ContextVar[Session | None] = ContextVar("mlflow_ext_outer_session", default=None)
+_outer: ContextVar[Session] = ContextVar("mlflow_ext_outer_session")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +55,7 @@ def joining(open_session: OpenSession, store: object) -> OpenSession:
 
     @contextmanager
     def join(read_only: bool = True) -> Iterator[Session]:
-        outer = _outer.get()
+        outer = _outer.get(None)
         if outer is not None and outer.info.get(STORE) is store:
             yield outer
             return
@@ -91,35 +92,53 @@ def transaction(open_session: OpenSession, store: object) -> Iterator[Session]:
             _outer.reset(token)
 
 
-def in_turn(engine: Engine) -> AbstractContextManager[object]:
-    """Let the threads of this process write to a SQLite file one after the other.
+@contextmanager
+def loading_ahead() -> Iterator[None]:
+    """Let a version and its model be loaded with what MLflow puts into its answer.
 
-    SQLite makes a writer that finds the file locked sleep and look again, longer each time: under
-    several clients most of a promotion would be such sleep. Other databases queue by themselves.
+    MLflow asks for each part when it comes to it, and flushes in between: three statements more.
     """
-    if engine.dialect.name != "sqlite":
-        return nullcontext()
-    with _turns_lock:
-        return _turns.setdefault(engine, RLock())
+    session = _outer.get()
+    session.info[AHEAD] = True
+    try:
+        yield
+    finally:
+        del session.info[AHEAD]
+
+
+@cache
+def looked_at(model: type) -> tuple[Any, ...]:
+    """Return what is loaded with rows of *model*, see `loading_ahead`."""
+    from mlflow.store.model_registry.dbmodels.models import SqlModelVersion, SqlRegisteredModel
+    from sqlalchemy.orm import joinedload
+
+    version: Any = SqlModelVersion
+    registered: Any = SqlRegisteredModel
+    return {
+        version: (
+            joinedload(version.registered_model, innerjoin=True),
+            joinedload(version.model_version_tags),
+        ),
+        registered: (joinedload(registered.registered_model_aliases),),
+    }.get(model, ())
 
 
 def lock_model(connection: Connection, workspace: str, *names: str) -> None:
     """Hold registered models until the end of the transaction; one at a time decides about each."""
-    # SQLite has no row locks: its first write of a transaction locks the database.
-    is_sqlite = connection.dialect.name == "sqlite"
+    if connection.dialect.name == "sqlite":
+        connection.execute(LOCK_FILE)
+        return
     for name in sorted(names):  # always in this order, so that two never wait for each other
-        connection.execute(_lock(is_sqlite), {"ours": workspace, "model": name})
+        connection.execute(_lock_row(), {"ours": workspace, "model": name})
 
 
 @cache
-def _lock(is_sqlite: bool) -> Any:
+def _lock_row() -> Any:
     from mlflow.store.model_registry.dbmodels.models import SqlRegisteredModel
 
     table: Any = sa.inspect(SqlRegisteredModel).local_table
     is_ours = table.c.workspace == sa.bindparam("ours")
     where = is_ours & (table.c.name == sa.bindparam("model"))
-    if is_sqlite:
-        return table.update().where(where).values(name=table.c.name)
     return sa.select(table.c.name).where(where).with_for_update()
 
 

@@ -60,7 +60,7 @@ def test_a_stage_transition_is_refused_with_our_words(shop, model, rest, stage):
     status, answer = shop.call(f"{rest}/model-versions/transition-stage", body)
     assert (status, answer["error_code"]) == (403, "PERMISSION_DENIED")
     assert f"refuses to move version 1 of '{model}' to Production" in answer["message"]
-    assert f"mlflow-ext gate {model} 1" in answer["message"]
+    assert f"mlflow-ext gate run {model} 1" in answer["message"]
 
 
 @pytest.mark.parametrize("rest", REST)
@@ -87,7 +87,7 @@ def test_a_governed_alias_is_refused_until_there_is_evidence_then_kept(shop, mod
 
 
 def test_mlflows_client_shows_the_refusal_and_passes_with_evidence(shop, model):
-    with pytest.raises(RestException, match=f"To mend it: mlflow-ext gate {model} 1"):
+    with pytest.raises(RestException, match=f"To mend it: mlflow-ext gate run {model} 1"):
         shop.client.transition_model_version_stage(model, "1", "Production")
     shop.judge(1, model)
     shop.client.transition_model_version_stage(model, "1", "Production")

@@ -56,7 +56,7 @@ def content(shop, version):
 def assert_frozen(status, answer, version):
     assert (status, answer["error_code"]) == (403, "PERMISSION_DENIED")
     assert f"version {version.version} of model '{version.name}' are frozen" in answer["message"]
-    assert f"mlflow-ext gate {version.name} VERSION" in answer["message"]
+    assert f"mlflow-ext gate run {version.name} VERSION" in answer["message"]
 
 
 @pytest.mark.slow

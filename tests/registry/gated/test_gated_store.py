@@ -9,7 +9,7 @@ from mlflow.exceptions import MlflowException
 from mlflow_ext.records import Action, Kind, Verdict
 from mlflow_ext.registry.rules import EVIDENCE, dump_policy, parse_policy, policy_digest
 
-NO_EVIDENCE = "at least 1 passed gate: no report. To mend it: mlflow-ext gate delay 1"
+NO_EVIDENCE = "at least 1 passed gate: no report. To mend it: mlflow-ext gate run delay 1"
 
 
 @pytest.fixture
@@ -284,6 +284,17 @@ def test_a_version_in_its_stage_already_stays_and_nothing_is_recorded(judged):
     judged.client.set_registered_model_alias(MODEL, "champion", "1")
     assert judged.state() == ({1: "Production", 2: "None"}, {"champion": 1})
     assert len(judged.lines()) == before
+
+
+@on_each_database
+def test_a_move_answers_with_every_tag_and_alias_of_the_version(judged):
+    for number in range(3):
+        judged.client.set_model_version_tag(MODEL, "2", f"tag-{number}", str(number))
+        judged.client.set_registered_model_alias(MODEL, f"free-{number}", str(1 + number % 2))
+    answered = judged.promote(2)
+    assert dict(answered) == dict(judged.client.get_model_version(MODEL, "2"))
+    assert answered.tags == {"tag-0": "0", "tag-1": "1", "tag-2": "2"}
+    assert sorted(answered.aliases) == ["champion", "free-1"]
 
 
 @on_each_database

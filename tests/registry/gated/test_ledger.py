@@ -254,3 +254,31 @@ def test_any_other_order_is_found(chain, order):
     edited = {seq for seq, problem in verify(chain) if problem == "the line was edited"}
     restore(chain)
     assert edited == {to for seq, to in enumerate(order, 1) if seq != to}
+
+
+def plan(connection, read):
+    """Return how SQLite goes about the query of *read*."""
+    asked = []
+
+    def listen(_connection, _cursor, statement, values, *_):
+        asked.append((statement, values))
+
+    sa.event.listen(connection, "before_cursor_execute", listen)
+    read()
+    sa.event.remove(connection, "before_cursor_execute", listen)
+    [(statement, values)] = asked
+    return [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)]
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_what_a_decision_needs_is_found_however_long_the_chain_is(engine):
+    with engine.connect() as connection:
+        about = (connection, "default", "delay")
+        for read in (
+            lambda: ledger.read_newest(*about, Kind.POLICY),
+            lambda: ledger.read_newest(*about, Kind.EVIDENCE, version=3, version_created_ms=1),
+            lambda: ledger.read_case(*about, 3, "Production"),
+        ):
+            steps = [step for step in plan(connection, read) if "mlflow_ext_ledger" in step]
+            ways = ("(workspace=? AND model=? AND kind=? AND version=?)", "(rowid=?)")
+            assert [step for step in steps if not step.endswith(ways)] == []

@@ -81,7 +81,7 @@ def test_evidence_about_something_else_is_refused_with_all_that_came_with_it(sho
         with pytest.raises(RefusedError) as error:
             add(shop, shop.sign(binding), shop.sign(replace(binding, **lie)))
         told = f"evidence of gate 'metrics' for version 1 of 'delay': {reason}"
-        assert (error.value.found, error.value.fix) == (told, "mlflow-ext gate delay 1")
+        assert (error.value.found, error.value.fix) == (told, "mlflow-ext gate run delay 1")
     assert shop.lines(Kind.EVIDENCE) == []
 
 

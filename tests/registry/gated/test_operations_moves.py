@@ -56,10 +56,10 @@ def test_a_refusal_is_a_document_with_each_reason_and_its_fix(gated, move):
     answer = move(1)
     assert (answer["decision"]["is_allowed"], answer["transition"]) == (False, None)
     needed = unmet(answer)["at least 1 passed gate"]
-    assert (needed["found"], needed["fix"]) == ("no report", "mlflow-ext gate delay 1")
+    assert (needed["found"], needed["fix"]) == ("no report", "mlflow-ext gate run delay 1")
     assert answer["message"].splitlines() == [
         "Policy 'evidence' refuses to move version 1 of 'delay' to Production:",
-        "- at least 1 passed gate: no report. To mend it: mlflow-ext gate delay 1",
+        "- at least 1 passed gate: no report. To mend it: mlflow-ext gate run delay 1",
     ]
     [line] = gated.lines(Kind.REFUSAL)
     assert (line.actor, line.body["request"]["reason"]) == ("ann", "better")

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 MODEL = "flight-delay"
 REFUSAL = (
     "Policy 'evidence' refuses to move version {0} of 'flight-delay' to Production: "
-    "- at least 1 passed gate: no report. To mend it: mlflow-ext gate flight-delay {0}"
+    "- at least 1 passed gate: no report. To mend it: mlflow-ext gate run flight-delay {0}"
 )
 
 

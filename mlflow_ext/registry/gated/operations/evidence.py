@@ -148,7 +148,7 @@ def check_counts(asked: AboutVersion, attestation: Attestation) -> None:
             f"evidence of gate '{attestation.gate or 'unknown'}' for version {asked.version} of "
             f"'{asked.model}': {attestation.problem}",
             "a statement about exactly this version, signed by a key that the policy trusts",
-            f"mlflow-ext gate {asked.model} {asked.version}",
+            f"mlflow-ext gate run {asked.model} {asked.version}",
         )
 
 

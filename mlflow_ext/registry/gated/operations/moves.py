@@ -63,7 +63,7 @@ def rollback(store: GatedStore, asked: Undo) -> Document:
             policy leaves Production free, so that nothing is recorded.
         RefusedError: The version is not as it was when it was good.
     """
-    with store.reading(asked.model) as moment:
+    with store.holding(asked.model) as moment:  # what history says and what is live must agree
         entries = _live_history(moment)
         target = _find_target(moment, asked, entries)
     if isinstance(target, Transition):

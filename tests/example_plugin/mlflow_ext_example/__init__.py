@@ -1,0 +1,1 @@
+"""A gate for mlflow_ext that another distribution brings."""
