@@ -118,10 +118,13 @@ class _Case:
         return read_judged(locate("training", self.declared.training, self.folder)).frame
 
     def _opponent(self, candidate: Candidate) -> Opponent:
-        """Find the champion; while there is none, the best constant there is stands in for it."""
+        """Find the champion; while there is none, a base rate stands in for it."""
         champion = _find_champion(self.registered, candidate.subject.version)
         if champion is None:
-            return base_rate_opponent(candidate.labels, candidate.subject.rows)
+            known = candidate.training
+            learned = None if known is None else read_labels("training", known, candidate.label)
+            labels = candidate.labels if learned is None else learned
+            return base_rate_opponent(labels, candidate.subject.rows)
         name = self.registered.name
         uri = f"models:/{name}/{champion}"
         with local_copy(self.context.client, name, champion) as copy:
