@@ -595,13 +595,13 @@ def test_a_table_with_a_column_twice_is_left_to_great_expectations():
     assert judge(compiled, rules, frame).result["success"]
 
 
-def test_keys_are_compared_by_value_and_not_by_hash(monkeypatch):
-    frame = table_of(a=[1, 2, 1, 3, 2, 1], b=["x"] * 6)
-    monkeypatch.setattr(keys, "COMPARED_ROWS", 2)
+def test_keys_are_compared_by_value_and_not_by_hash_alone(monkeypatch):
+    monkeypatch.setattr(keys, "hash_of", lambda columns: (columns[0].values % 2).cast(pl.UInt64))
+    monkeypatch.setattr(keys, "COMPARED_ROWS", 4)  # more than one reading of the rows
     monkeypatch.setattr(table, "BATCH_CELLS", 4)
-    (found,) = judge(
-        compiled, [rule("compound_columns_to_be_unique", column_list=["a", "b"])], frame
-    ).result["results"]
+    frame = table_of(a=[1, 2, 1, 3, 2, 1, 4, 5], b=["x"] * 8)
+    asked = rule("compound_columns_to_be_unique", column_list=["a", "b"])
+    (found,) = judge(compiled, [asked], frame).result["results"]
     assert found["result"]["unexpected_count"] == 5
     assert found["result"]["partial_unexpected_index_list"] == [0, 1, 2, 4, 5]
 

@@ -1,8 +1,15 @@
 """The gate ``data``: a version passes by validation of the very rows it was trained from."""
 
+import json
+from pathlib import Path
+
+import pandas as pd
 import pytest
 
-from mlflow_ext.gates.data import judge_data
+from mlflow_ext.gates.candidate import Candidate, Label
+from mlflow_ext.gates.data import DataGate
+from mlflow_ext.gates.judging import judge_candidate
+from mlflow_ext.gates.subject import GateSubject
 from mlflow_ext.records import Check, GateReport, Severity, Verdict
 
 
@@ -21,8 +28,24 @@ def report(table, fingerprint, *verdicts, severity=Severity.BLOCK):
     )
 
 
-def judge(*reports, **fingerprints):
-    return judge_data(reports, model="delay", version=3, fingerprints=fingerprints)
+def judge(*reports, gate=None, folder=Path(), **fingerprints):
+    subject = GateSubject(
+        model="delay",
+        version=3,
+        fingerprints={**fingerprints, "holdout": "h1"},
+        rows=2,
+        created_ms=1,
+    )
+    candidate = Candidate(
+        subject=subject,
+        files=Path(),
+        holdout=pd.DataFrame({"hour": [1, 23]}),
+        label=Label(column="late"),
+        folder=folder,
+        table_reports=reports,
+    )
+    (judged,) = judge_candidate({"data": gate or DataGate()}, candidate)
+    return judged
 
 
 def test_a_version_passes_when_every_table_passed_with_its_very_rows():
@@ -30,7 +53,7 @@ def test_a_version_passes_when_every_table_passed_with_its_very_rows():
     assert judged.verdict is Verdict.PASSED
     assert (judged.gate, judged.subject) == ("data", "models:/delay/3")
     assert [check.name for check in judged.checks] == ["validation(flights)", "validation(weather)"]
-    assert judged.fingerprints == {"flights": "f1", "weather": "w1"}
+    assert judged.fingerprints == {"flights": "f1", "weather": "w1", "holdout": "h1"}
 
 
 @pytest.mark.parametrize(
@@ -81,3 +104,25 @@ def test_the_order_of_reports_does_not_matter():
     forwards, backwards = judge(one, other, a="1", b="2"), judge(other, one, b="2", a="1")
     assert forwards.checks == backwards.checks
     assert forwards.config_digest == backwards.config_digest
+
+
+def write_suite(folder, largest):
+    rule = {"type": "expect_column_values_to_be_between"}
+    rule["kwargs"] = {"column": "hour", "min_value": 0, "max_value": largest}
+    (folder / "holdout.json").write_text(json.dumps({"name": "holdout", "expectations": [rule]}))
+    return DataGate(suite="holdout.json")
+
+
+@pytest.mark.parametrize(("largest", "verdict"), [(23, "passed"), (22, "failed")])
+def test_the_rows_that_judge_are_judged_by_their_suite(tmp_path, largest, verdict):
+    judged = judge(gate=write_suite(tmp_path, largest), folder=tmp_path)
+    (check,) = judged.checks
+    assert (check.name, str(check.verdict)) == ("validation(holdout)", verdict)
+
+
+def test_another_content_of_the_suite_is_another_configuration(tmp_path):
+    first, second, third = (
+        judge(gate=write_suite(tmp_path, largest), folder=tmp_path).config_digest
+        for largest in (23, 24, 23)
+    )
+    assert first == third != second

@@ -298,6 +298,7 @@ def test_a_rule_that_raises_is_a_failed_check_with_the_text(judge, trips):
     assert (raised.verdict, held.verdict) == (Verdict.FAILED, Verdict.PASSED)
     assert raised.reason.startswith("raised while it ran: Column values, min_value, and max_value")
     assert "raised while it ran" in result.report.reasons[0]
+    assert "raised while it ran" in result.data_docs
 
 
 def test_asking_for_columns_in_an_order_is_a_failed_rule_and_no_error(judge, trips):

@@ -63,7 +63,7 @@ class Hashes(State):
     """One hash per judged row."""
 
     def __init__(self, rule: RowRule) -> None:
-        hashes = key_of(rule.columns).hash()
+        hashes = hash_of(rule.columns)
         self.expressions = [hashes.filter(rule.considered).implode()]
         self._parts: list[np.ndarray] = []
 
@@ -81,6 +81,11 @@ class Hashes(State):
         same = hashes[1:] == hashes[:-1]
         found = np.unique(hashes[1:][same])
         return found, int(same.sum()) + len(found)
+
+
+def hash_of(columns: Sequence[Column]) -> pl.Expr:
+    """Return 64 bits that are the same for the same key."""
+    return key_of(columns).hash()
 
 
 def key_of(columns: Sequence[Column]) -> pl.Expr:
@@ -135,7 +140,7 @@ def _rows_with(rule: RowRule, batch: Batch, wanted: pl.Series) -> pl.DataFrame:
 
     shown = [pl.col(POSITION), *(column.values for column in rule.columns)]
     indexed = batch.frame.lazy().with_row_index(POSITION, offset=batch.offset)
-    hashed = indexed.with_columns(key_of(rule.columns).hash().alias(HASH))
+    hashed = indexed.with_columns(hash_of(rule.columns).alias(HASH))
     return hashed.filter(rule.considered & pl.col(HASH).is_in(wanted)).select(shown).collect()
 
 
