@@ -22,10 +22,10 @@ from figures import Figure, median_seconds, report
 from pyarrow import parquet
 
 from mlflow_ext.data.sources import read_source
-from mlflow_ext.gates.engines import compiled
-from mlflow_ext.gates.engines import pandas as great_expectations
-from mlflow_ext.gates.engines.interface import TableSource
 from mlflow_ext.gates.expectations import run_suite, validate_file
+from mlflow_ext.gates.suites.engines import compiled
+from mlflow_ext.gates.suites.engines import pandas as great_expectations
+from mlflow_ext.gates.suites.engines.interface import TableSource
 from mlflow_ext.project import load_project
 from mlflow_ext.records import to_json
 
@@ -50,8 +50,8 @@ PROGRAM = """
 import json, sys
 from pathlib import Path
 import pandas, polars, pyarrow.parquet
-from mlflow_ext.gates.engines.{engine} import validate
-from mlflow_ext.gates.engines.interface import TableSource
+from mlflow_ext.gates.suites.engines.{engine} import validate
+from mlflow_ext.gates.suites.engines.interface import TableSource
 {before}
 def peak():
     lines = Path("/proc/self/status").read_text().splitlines()
@@ -193,7 +193,7 @@ def query_by_hand(file: Path) -> list[tuple[Any, ...]]:
 def memory(small: Path, large: Path) -> list[Figure]:
     """Compare how much further memory grows, each in a process of its own."""
     few, many = peak_megabytes("compiled", small), peak_megabytes("compiled", large)
-    loaded = "import mlflow_ext.gates._great_expectations as gx; gx.import_silently()"
+    loaded = "import mlflow_ext.gates.suites.great_expectations as gx; gx.import_silently()"
     figure = {"unit": "MB", "value": many}
     return [
         Figure(

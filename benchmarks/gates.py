@@ -21,10 +21,10 @@ from scipy import stats
 from sklearn.metrics import accuracy_score, average_precision_score, f1_score
 
 from mlflow_ext.data.sources import read_source
-from mlflow_ext.evaluation.statistics.groups import group_by, measure_groups
 from mlflow_ext.evaluation.metrics import score
-from mlflow_ext.evaluation.statistics.paired import mcnemar
 from mlflow_ext.evaluation.predictions import Predictions
+from mlflow_ext.evaluation.statistics.groups import group_by, measure_groups
+from mlflow_ext.evaluation.statistics.paired import mcnemar
 from mlflow_ext.evaluation.statistics.resampling import resample
 from mlflow_ext.evaluation.statistics.spending import spend
 from mlflow_ext.gates.fairness import FairnessGate, Limit

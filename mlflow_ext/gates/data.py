@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 
 from pydantic.dataclasses import dataclass
 
-from mlflow_ext.gates._suite import read_suite
 from mlflow_ext.gates.candidate import Candidate
 from mlflow_ext.gates.expectations import run_suite
 from mlflow_ext.gates.interface import Gate
 from mlflow_ext.gates.record import table_of
+from mlflow_ext.gates.suites.document import read_suite
 from mlflow_ext.project import STRICT, Text
 from mlflow_ext.records import Check, GateReport, Json, Verdict
 

@@ -15,11 +15,11 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from mlflow_ext.errors import SourceError, TableError
-from mlflow_ext.gates._checks import checks_of
-from mlflow_ext.gates._suite import read_suite
 from mlflow_ext.gates.config import config_digest, now_ms
-from mlflow_ext.gates.engines.interface import Document, TableSource
 from mlflow_ext.gates.record import log_report, table_of
+from mlflow_ext.gates.suites.checks import checks_of
+from mlflow_ext.gates.suites.document import read_suite
+from mlflow_ext.gates.suites.engines.interface import Document, TableSource
 from mlflow_ext.records import Check, GateReport, Verdict
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class ExpectationsResult:
     @cached_property
     def data_docs(self) -> str:
         """The Data Docs page: one HTML file that needs no network. Imports Great Expectations."""
-        from mlflow_ext.gates._docs import render_data_docs
+        from mlflow_ext.gates.suites.docs import render_data_docs
 
         return render_data_docs(self.result, self.report)
 
@@ -146,7 +146,7 @@ def judge_source(
         TableError: The table is empty.
         UnknownNameError: There is no such engine.
     """
-    from mlflow_ext.gates.engines.choice import choose_engine
+    from mlflow_ext.gates.suites.engines.choice import choose_engine
 
     validation = choose_engine(engine, source).validate(document, source)
     if not validation.rows:
@@ -194,7 +194,7 @@ def log_expectations(result: ExpectationsResult) -> None:
 def _log_quarantine(result: ExpectationsResult) -> None:
     import mlflow
 
-    from mlflow_ext.gates.quarantine import quarantine
+    from mlflow_ext.gates.suites.quarantine import quarantine
 
     with TemporaryDirectory() as folder:
         found = quarantine(result.document, result.source, Path(folder))

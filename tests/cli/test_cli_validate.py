@@ -11,7 +11,7 @@ from sqlalchemy import create_engine
 
 from mlflow_ext.cli import run
 from mlflow_ext.cli.validate import command
-from mlflow_ext.gates.engines.choice import ENGINES
+from mlflow_ext.gates.suites.engines.choice import ENGINES
 
 
 @pytest.fixture

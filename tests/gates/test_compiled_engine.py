@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from mlflow_ext.errors import SourceError, SuiteError
-from mlflow_ext.gates.engines import compiled
-from mlflow_ext.gates.engines import pandas as gx
-from mlflow_ext.gates.engines.compiled import keys, table
-from mlflow_ext.gates.engines.compiled.patterns import shared_pattern
-from mlflow_ext.gates.engines.interface import TableSource
-from mlflow_ext.gates.engines.results import raised_text
+from mlflow_ext.gates.suites.engines import compiled
+from mlflow_ext.gates.suites.engines import pandas as gx
+from mlflow_ext.gates.suites.engines.compiled import keys, table
+from mlflow_ext.gates.suites.engines.compiled.patterns import shared_pattern
+from mlflow_ext.gates.suites.engines.interface import TableSource
+from mlflow_ext.gates.suites.engines.results import raised_text
 
 SEARCH = settings(
     max_examples=20,

@@ -6,10 +6,10 @@ import pandas as pd
 import pytest
 
 from mlflow_ext.errors import EngineError, UnknownNameError
-from mlflow_ext.gates.engines import compiled, spark, sql
-from mlflow_ext.gates.engines import pandas as gx
-from mlflow_ext.gates.engines.choice import ENGINES, choose_engine, source_of
-from mlflow_ext.gates.engines.interface import TableSource
+from mlflow_ext.gates.suites.engines import compiled, spark, sql
+from mlflow_ext.gates.suites.engines import pandas as gx
+from mlflow_ext.gates.suites.engines.choice import ENGINES, choose_engine, source_of
+from mlflow_ext.gates.suites.engines.interface import TableSource
 
 FRAME = TableSource(name="trips", location=pd.DataFrame({"a": [1]}))
 FILE = source_of("data/trips.parquet")

@@ -9,10 +9,10 @@ from sqlalchemy import create_engine
 from test_suites import SUITES
 
 from mlflow_ext.errors import SuiteError
-from mlflow_ext.gates._suite import read_suite
-from mlflow_ext.gates.engines import compiled, sql
-from mlflow_ext.gates.engines import pandas as reference
-from mlflow_ext.gates.engines.interface import TableSource
+from mlflow_ext.gates.suites.document import read_suite
+from mlflow_ext.gates.suites.engines import compiled, sql
+from mlflow_ext.gates.suites.engines import pandas as reference
+from mlflow_ext.gates.suites.engines.interface import TableSource
 
 
 @pytest.fixture(scope="module")

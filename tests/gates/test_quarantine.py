@@ -8,8 +8,8 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from mlflow_ext.gates.engines.interface import TableSource
-from mlflow_ext.gates.quarantine import quarantine
+from mlflow_ext.gates.suites.engines.interface import TableSource
+from mlflow_ext.gates.suites.quarantine import quarantine
 
 BETWEEN, NOT_NULL = "expect_column_values_to_be_between", "expect_column_values_to_not_be_null"
 

@@ -13,10 +13,10 @@ from pyarrow import parquet
 from test_suites import SUITES
 
 from mlflow_ext.errors import EngineError, SourceError
-from mlflow_ext.gates._suite import read_suite
-from mlflow_ext.gates.engines import pandas as reference
-from mlflow_ext.gates.engines import spark
-from mlflow_ext.gates.engines.interface import TableSource
+from mlflow_ext.gates.suites.document import read_suite
+from mlflow_ext.gates.suites.engines import pandas as reference
+from mlflow_ext.gates.suites.engines import spark
+from mlflow_ext.gates.suites.engines.interface import TableSource
 
 pytestmark = pytest.mark.slow
 
@@ -135,7 +135,7 @@ def test_a_session_of_others_is_used_and_left_running(session, store):
 ALONE = """
 import sys
 from mlflow_ext.errors import EngineError
-from mlflow_ext.gates.engines import spark
+from mlflow_ext.gates.suites.engines import spark
 
 try:
     with spark.session() as session:

@@ -8,10 +8,10 @@ from engine_cases import rule, suite
 from sqlalchemy import create_engine, make_url, text
 
 from mlflow_ext.errors import EngineError, SourceError, StoreUnreachableError, SuiteError
-from mlflow_ext.gates.engines.interface import TableSource
-from mlflow_ext.gates.engines.results import raised_text
-from mlflow_ext.gates.engines.sql import validate
 from mlflow_ext.gates.expectations import judge_source
+from mlflow_ext.gates.suites.engines.interface import TableSource
+from mlflow_ext.gates.suites.engines.results import raised_text
+from mlflow_ext.gates.suites.engines.sql import validate
 from mlflow_ext.records import Verdict
 
 SECRET = "pa$$w${ord}#@"

@@ -49,7 +49,7 @@ def _for_few_rows(suite):
 
 
 def leave_few_gates(declared):
-    """Leave the gates that a few hundred rows suffice for: others would be inconclusive, rightly."""
+    """Leave the gates for which a few hundred rows suffice: the others would be inconclusive."""
     for gate in declared.keys() - FEW_GATES:
         del declared[gate]
 

@@ -37,8 +37,8 @@ from itertools import combinations
 from typing import Any
 
 from mlflow_ext.errors import SuiteError
-from mlflow_ext.gates._suite import Expectation, label
-from mlflow_ext.gates.engines.results import Outcome, outcome_of, raised_text
+from mlflow_ext.gates.suites.document import Expectation, label
+from mlflow_ext.gates.suites.engines.results import Outcome, outcome_of, raised_text
 
 SQL, SPARK = "sql", "spark"
 SHOWN = 20  # unexpected values that an outcome lists, as GX itself does

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 from warnings import catch_warnings
 
 from mlflow_ext.errors import SuiteError, nearest
-from mlflow_ext.gates._suite import Expectation as Entry
-from mlflow_ext.gates._suite import label
-from mlflow_ext.gates.engines.interface import Document
-from mlflow_ext.gates.engines.results import Outcome, plain_json, result_of
+from mlflow_ext.gates.suites.document import Expectation as Entry
+from mlflow_ext.gates.suites.document import label
+from mlflow_ext.gates.suites.engines.interface import Document
+from mlflow_ext.gates.suites.engines.results import Outcome, plain_json, result_of
 
 if TYPE_CHECKING:
     from types import ModuleType

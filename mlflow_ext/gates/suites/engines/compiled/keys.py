@@ -10,18 +10,24 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from mlflow_ext.gates.engines.compiled.arguments import Arguments
-from mlflow_ext.gates.engines.compiled.findings import EXAMPLES, BrokenRows, Conclude
-from mlflow_ext.gates.engines.compiled.kinds import Column, Kind
-from mlflow_ext.gates.engines.compiled.records import judged_records
-from mlflow_ext.gates.engines.compiled.rows import POSITION, RowRule, RowState, record, single
-from mlflow_ext.gates.engines.compiled.states import State
+from mlflow_ext.gates.suites.engines.compiled.arguments import Arguments
+from mlflow_ext.gates.suites.engines.compiled.findings import EXAMPLES, BrokenRows, Conclude
+from mlflow_ext.gates.suites.engines.compiled.kinds import Column, Kind
+from mlflow_ext.gates.suites.engines.compiled.records import judged_records
+from mlflow_ext.gates.suites.engines.compiled.rows import (
+    POSITION,
+    RowRule,
+    RowState,
+    record,
+    single,
+)
+from mlflow_ext.gates.suites.engines.compiled.states import State
 
 if TYPE_CHECKING:
     import numpy as np
     import polars as pl
 
-    from mlflow_ext.gates.engines.compiled.table import Batch, Table
+    from mlflow_ext.gates.suites.engines.compiled.table import Batch, Table
 
 HASH = "mlflow_ext hash"
 COMPARED_ROWS = 4_000_000  # rows compared by value at a time

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from mlflow_ext.gates._great_expectations import restore
+from mlflow_ext.gates.suites.great_expectations import restore
 
 if TYPE_CHECKING:
     from jinja2.runtime import Context

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Document = dict[str, Any]
-"""A suite as Great Expectations serialises it, see `mlflow_ext.gates._suite.read_suite`."""
+"""A suite as Great Expectations serialises it: `mlflow_ext.gates.suites.document.read_suite`."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

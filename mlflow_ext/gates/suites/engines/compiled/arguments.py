@@ -10,15 +10,15 @@ from datetime import datetime
 from re import compile as pattern
 from typing import TYPE_CHECKING, Any
 
-from mlflow_ext.gates.engines.compiled.conditions import filter_of
-from mlflow_ext.gates.engines.compiled.kinds import Column, Kind, NotCompiledError
-from mlflow_ext.gates.engines.compiled.states import Counts, Pool, StateT
+from mlflow_ext.gates.suites.engines.compiled.conditions import filter_of
+from mlflow_ext.gates.suites.engines.compiled.kinds import Column, Kind, NotCompiledError
+from mlflow_ext.gates.suites.engines.compiled.states import Counts, Pool, StateT
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from mlflow_ext.gates._suite import Expectation
-    from mlflow_ext.gates.engines.compiled.table import Table
+    from mlflow_ext.gates.suites.document import Expectation
+    from mlflow_ext.gates.suites.engines.compiled.table import Table
 
 INSTANT = pattern(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)?")
 Bound = int | float | datetime

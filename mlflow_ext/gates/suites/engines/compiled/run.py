@@ -6,18 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mlflow_ext.gates._suite import ASK_FOR_COLUMNS, check_columns, columns_named
-from mlflow_ext.gates.engines.compiled.compilation import compile_expectation
-from mlflow_ext.gates.engines.compiled.findings import Conclude, Finding
-from mlflow_ext.gates.engines.compiled.kinds import NotCompiledError
-from mlflow_ext.gates.engines.compiled.states import Pool, State
-from mlflow_ext.gates.engines.examples import row_as_json
-from mlflow_ext.gates.engines.interface import Document, TableSource, Validation
-from mlflow_ext.gates.engines.results import Outcome, outcome_of, plain_json, result_of
+from mlflow_ext.gates.suites.document import ASK_FOR_COLUMNS, check_columns, columns_named
+from mlflow_ext.gates.suites.engines.compiled.compilation import compile_expectation
+from mlflow_ext.gates.suites.engines.compiled.findings import Conclude, Finding
+from mlflow_ext.gates.suites.engines.compiled.kinds import NotCompiledError
+from mlflow_ext.gates.suites.engines.compiled.states import Pool, State
+from mlflow_ext.gates.suites.engines.examples import row_as_json
+from mlflow_ext.gates.suites.engines.interface import Document, TableSource, Validation
+from mlflow_ext.gates.suites.engines.results import Outcome, outcome_of, plain_json, result_of
 
 if TYPE_CHECKING:
-    from mlflow_ext.gates._suite import Expectation
-    from mlflow_ext.gates.engines.compiled.table import Batch, Table
+    from mlflow_ext.gates.suites.document import Expectation
+    from mlflow_ext.gates.suites.engines.compiled.table import Batch, Table
 
 Example = dict[str, Any] | None
 
@@ -31,7 +31,7 @@ class Answered:
 
 
 def judge_table(document: Document, table: Table) -> Validation:
-    """Judge a table by a suite, as `mlflow_ext.gates.engines.compiled.validate` describes it."""
+    """Judge a table by a suite, as ``validate`` of this package describes it."""
     entries = document["expectations"]
     check_columns(document["name"], entries, list(table.columns))
     pool = Pool()
@@ -101,7 +101,7 @@ def _hand_over(document: Document, left: list[Expectation], table: Table) -> lis
     """Have Great Expectations judge what is not compiled, on the columns that it names."""
     if not left:
         return []
-    from mlflow_ext.gates.engines import pandas
+    from mlflow_ext.gates.suites.engines import pandas
 
     part = {**document, "expectations": left}
     rows = table.load(_columns_of(left, list(table.columns)))

@@ -27,7 +27,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mlflow_ext.gates.engines.interface import Document, TableSource, Validation
+from mlflow_ext.gates.suites.engines.interface import Document, TableSource, Validation
 
 
 def validate(document: Document, source: TableSource) -> Validation:
@@ -38,9 +38,9 @@ def validate(document: Document, source: TableSource) -> Validation:
             argument. An expectation that raises while it runs is a failed one instead.
         SourceError: The file is missing, truncated or of another kind.
     """
-    from mlflow_ext.gates.engines import pandas
-    from mlflow_ext.gates.engines.compiled.run import judge_table
-    from mlflow_ext.gates.engines.compiled.table import has_usual_names, open_table
+    from mlflow_ext.gates.suites.engines import pandas
+    from mlflow_ext.gates.suites.engines.compiled.run import judge_table
+    from mlflow_ext.gates.suites.engines.compiled.table import has_usual_names, open_table
 
     rows = source.location
     assert not isinstance(rows, str), "an address is for the engine 'sql'"

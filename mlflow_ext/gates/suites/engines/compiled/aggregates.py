@@ -6,10 +6,10 @@ import operator
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from mlflow_ext.gates.engines.compiled.arguments import Arguments
-from mlflow_ext.gates.engines.compiled.findings import Conclude, Range
-from mlflow_ext.gates.engines.compiled.kinds import Column, Kind
-from mlflow_ext.gates.engines.compiled.states import Moments, Scalars
+from mlflow_ext.gates.suites.engines.compiled.arguments import Arguments
+from mlflow_ext.gates.suites.engines.compiled.findings import Conclude, Range
+from mlflow_ext.gates.suites.engines.compiled.kinds import Column, Kind
+from mlflow_ext.gates.suites.engines.compiled.states import Moments, Scalars
 
 if TYPE_CHECKING:
     import polars as pl

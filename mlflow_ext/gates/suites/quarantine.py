@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlflow_ext.gates._suite import Expectation, label, severity_of
-from mlflow_ext.gates.engines.interface import Document, TableSource
+from mlflow_ext.gates.suites.document import Expectation, label, severity_of
+from mlflow_ext.gates.suites.engines.interface import Document, TableSource
 from mlflow_ext.records import Severity
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from mlflow_ext.gates.engines.compiled.rows import RowRule, RowState
-    from mlflow_ext.gates.engines.compiled.table import Batch, Table
+    from mlflow_ext.gates.suites.engines.compiled.rows import RowRule, RowState
+    from mlflow_ext.gates.suites.engines.compiled.table import Batch, Table
 
 BROKEN = "_broken"
 """The column that names the rules which a row breaks."""
@@ -54,7 +54,7 @@ def quarantine(
         SourceError: The file cannot be read.
         TableError: A column has no type that Parquet knows.
     """
-    from mlflow_ext.gates.engines.compiled.table import has_usual_names, open_table
+    from mlflow_ext.gates.suites.engines.compiled.table import has_usual_names, open_table
 
     rows = source.location
     if isinstance(rows, str) or not (isinstance(rows, Path) or has_usual_names(rows)):
@@ -69,9 +69,9 @@ def quarantine(
 
 
 def _failed_rules(expectations: Sequence[Expectation], table: Table) -> dict[str, RowRule]:
-    from mlflow_ext.gates.engines.compiled.compilation import compile_row_rule
-    from mlflow_ext.gates.engines.compiled.rows import RowState
-    from mlflow_ext.gates.engines.compiled.run import read_once
+    from mlflow_ext.gates.suites.engines.compiled.compilation import compile_row_rule
+    from mlflow_ext.gates.suites.engines.compiled.rows import RowState
+    from mlflow_ext.gates.suites.engines.compiled.run import read_once
 
     states: dict[str, tuple[RowRule, RowState]] = {}
     for entry in expectations:
@@ -87,7 +87,7 @@ def _failed_rules(expectations: Sequence[Expectation], table: Table) -> dict[str
 
 
 def _name(entry: Expectation) -> str:
-    from mlflow_ext.gates._checks import condition_of
+    from mlflow_ext.gates.suites.checks import condition_of
 
     where = condition_of(entry["kwargs"].get("row_condition"))
     return f"{label(entry)} where {where}" if where else label(entry)
@@ -97,7 +97,7 @@ def _collect(rules: dict[str, RowRule], table: Table, limit: int) -> tuple[pl.Da
     """Return position and broken rules of the first rows, and the number of all of them."""
     import polars as pl
 
-    from mlflow_ext.gates.engines.compiled.rows import POSITION
+    from mlflow_ext.gates.suites.engines.compiled.rows import POSITION
 
     parts, total = [pl.DataFrame(schema={POSITION: pl.UInt32, BROKEN: pl.String})], 0
     columns = {name for rule in rules.values() for name in rule.broken.meta.root_names()}
@@ -111,7 +111,7 @@ def _collect(rules: dict[str, RowRule], table: Table, limit: int) -> tuple[pl.Da
 def _broken_rows(rules: dict[str, RowRule], batch: Batch) -> pl.DataFrame:
     import polars as pl
 
-    from mlflow_ext.gates.engines.compiled.rows import POSITION
+    from mlflow_ext.gates.suites.engines.compiled.rows import POSITION
 
     named = [pl.when(rule.broken).then(pl.lit(name)) for name, rule in rules.items()]
     indexed = batch.frame.lazy().with_row_index(POSITION, offset=batch.offset)

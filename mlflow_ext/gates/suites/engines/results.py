@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from mlflow_ext.gates.engines.interface import Document
+from mlflow_ext.gates.suites.engines.interface import Document
 
 Outcome = dict[str, Any]
 """One entry of ``results``: what was asked, whether it holds, and what was found."""

@@ -7,11 +7,11 @@ from functools import reduce
 from operator import and_, or_
 from typing import TYPE_CHECKING, Any
 
-from mlflow_ext.gates.engines.compiled.arguments import Arguments, is_number
-from mlflow_ext.gates.engines.compiled.findings import Range
-from mlflow_ext.gates.engines.compiled.kinds import Column, Kind, NotCompiledError, is_among
-from mlflow_ext.gates.engines.compiled.patterns import shared_pattern
-from mlflow_ext.gates.engines.compiled.rows import RowRule, column_rule, single
+from mlflow_ext.gates.suites.engines.compiled.arguments import Arguments, is_number
+from mlflow_ext.gates.suites.engines.compiled.findings import Range
+from mlflow_ext.gates.suites.engines.compiled.kinds import Column, Kind, NotCompiledError, is_among
+from mlflow_ext.gates.suites.engines.compiled.patterns import shared_pattern
+from mlflow_ext.gates.suites.engines.compiled.rows import RowRule, column_rule, single
 
 if TYPE_CHECKING:
     import polars as pl

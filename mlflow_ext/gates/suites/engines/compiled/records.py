@@ -8,9 +8,9 @@ from itertools import combinations
 from operator import and_, or_
 from typing import TYPE_CHECKING, Any
 
-from mlflow_ext.gates.engines.compiled.arguments import Arguments, is_number
-from mlflow_ext.gates.engines.compiled.kinds import Column, Kind
-from mlflow_ext.gates.engines.compiled.rows import RowRule, record
+from mlflow_ext.gates.suites.engines.compiled.arguments import Arguments, is_number
+from mlflow_ext.gates.suites.engines.compiled.kinds import Column, Kind
+from mlflow_ext.gates.suites.engines.compiled.rows import RowRule, record
 
 if TYPE_CHECKING:
     import polars as pl

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import reduce
 from typing import TYPE_CHECKING, Any
 
-from mlflow_ext.gates.engines.compiled.kinds import Column, Kind, NotCompiledError, is_among
+from mlflow_ext.gates.suites.engines.compiled.kinds import Column, Kind, NotCompiledError, is_among
 
 if TYPE_CHECKING:
     import polars as pl

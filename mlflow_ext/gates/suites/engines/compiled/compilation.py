@@ -4,16 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mlflow_ext.gates.engines.compiled import aggregates, distinct, keys, records, shape, values
-from mlflow_ext.gates.engines.compiled.arguments import Arguments
-from mlflow_ext.gates.engines.compiled.findings import Conclude
-from mlflow_ext.gates.engines.compiled.kinds import NotCompiledError
-from mlflow_ext.gates.engines.compiled.rows import RowRule, conclude_rows
-from mlflow_ext.gates.engines.compiled.states import Pool
+from mlflow_ext.gates.suites.engines.compiled import (
+    aggregates,
+    distinct,
+    keys,
+    records,
+    shape,
+    values,
+)
+from mlflow_ext.gates.suites.engines.compiled.arguments import Arguments
+from mlflow_ext.gates.suites.engines.compiled.findings import Conclude
+from mlflow_ext.gates.suites.engines.compiled.kinds import NotCompiledError
+from mlflow_ext.gates.suites.engines.compiled.rows import RowRule, conclude_rows
+from mlflow_ext.gates.suites.engines.compiled.states import Pool
 
 if TYPE_CHECKING:
-    from mlflow_ext.gates._suite import Expectation
-    from mlflow_ext.gates.engines.compiled.table import Table
+    from mlflow_ext.gates.suites.document import Expectation
+    from mlflow_ext.gates.suites.engines.compiled.table import Table
 
 ROW_RULES = values.RULES | records.RULES
 OTHER_RULES = aggregates.RULES | distinct.RULES | keys.RULES | shape.RULES

@@ -7,11 +7,11 @@ import operator
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from mlflow_ext.gates.engines.compiled.aggregates import values_of
-from mlflow_ext.gates.engines.compiled.arguments import Arguments, is_number
-from mlflow_ext.gates.engines.compiled.findings import EXAMPLES, Conclude, Finding, Range
-from mlflow_ext.gates.engines.compiled.kinds import Column, Kind
-from mlflow_ext.gates.engines.compiled.states import Counts, Scalars
+from mlflow_ext.gates.suites.engines.compiled.aggregates import values_of
+from mlflow_ext.gates.suites.engines.compiled.arguments import Arguments, is_number
+from mlflow_ext.gates.suites.engines.compiled.findings import EXAMPLES, Conclude, Finding, Range
+from mlflow_ext.gates.suites.engines.compiled.kinds import Column, Kind
+from mlflow_ext.gates.suites.engines.compiled.states import Counts, Scalars
 
 if TYPE_CHECKING:
     pass

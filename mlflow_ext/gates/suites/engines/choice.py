@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mlflow_ext.errors import EngineError, UnknownNameError
-from mlflow_ext.gates.engines.interface import Engine, TableSource
+from mlflow_ext.gates.suites.engines.interface import Engine, TableSource
 
 AUTO, GX, COMPILED, SQL, SPARK = ENGINES = ("auto", "gx", "compiled", "sql", "spark")
 # Where tables of a kind are -> the engines that read them there, the first one by default.
@@ -56,17 +56,17 @@ def _kind_of(source: TableSource) -> str:
 def _load(name: str) -> Engine:
     # Each brings a library of its own, and only one of them is needed.
     if name == SQL:
-        from mlflow_ext.gates.engines import sql
+        from mlflow_ext.gates.suites.engines import sql
 
         return sql
     if name == SPARK:
-        from mlflow_ext.gates.engines import spark
+        from mlflow_ext.gates.suites.engines import spark
 
         return spark
     if name == GX:
-        from mlflow_ext.gates.engines import pandas
+        from mlflow_ext.gates.suites.engines import pandas
 
         return pandas
-    from mlflow_ext.gates.engines import compiled
+    from mlflow_ext.gates.suites.engines import compiled
 
     return compiled

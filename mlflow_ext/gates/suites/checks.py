@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from mlflow_ext.gates._suite import label, severity_of
-from mlflow_ext.gates._words import say
-from mlflow_ext.gates.engines.interface import Validation
-from mlflow_ext.gates.engines.results import raised_text
+from mlflow_ext.gates.suites.document import label, severity_of
+from mlflow_ext.gates.suites.engines.interface import Validation
+from mlflow_ext.gates.suites.engines.results import raised_text
+from mlflow_ext.gates.suites.words import say
 from mlflow_ext.records import Check, Json, Verdict
 
 SHOWN = 3  # distinct unexpected values named in a line

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlflow_ext.gates._suite import check_columns
-from mlflow_ext.gates.engines.examples import example_of
-from mlflow_ext.gates.engines.interface import Document, TableSource, Validation
+from mlflow_ext.gates.suites.document import check_columns
+from mlflow_ext.gates.suites.engines.examples import example_of
+from mlflow_ext.gates.suites.engines.interface import Document, TableSource, Validation
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,7 +21,7 @@ def validate(document: Document, source: TableSource) -> Validation:
             argument. An expectation that raises while it runs is a failed one instead.
         SourceError: The file is missing, truncated or of another kind.
     """
-    from mlflow_ext.gates._great_expectations import judge_frame
+    from mlflow_ext.gates.suites.great_expectations import judge_frame
 
     frame = _rows(source)
     check_columns(document["name"], document["expectations"], list(frame.columns))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 if TYPE_CHECKING:
     import polars as pl
 
-    from mlflow_ext.gates.engines.compiled.table import Batch
+    from mlflow_ext.gates.suites.engines.compiled.table import Batch
 
 StateT = TypeVar("StateT", bound="State")
 COMPACT_AT = 1_000_000

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlflow_ext.errors import EngineError, SourceError, StoreUnreachableError, nearest, one_of
-from mlflow_ext.gates.engines.dialects import SQL, ColumnType, Facts
-from mlflow_ext.gates.engines.interface import Document, TableSource, Validation
-from mlflow_ext.gates.engines.native import run
+from mlflow_ext.gates.suites.engines.dialects import SQL, ColumnType, Facts
+from mlflow_ext.gates.suites.engines.interface import Document, TableSource, Validation
+from mlflow_ext.gates.suites.engines.native import run
 
 if TYPE_CHECKING:
     from great_expectations.data_context.data_context.ephemeral_data_context import (

@@ -17,9 +17,9 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from mlflow_ext.errors import EngineError, SourceError
-from mlflow_ext.gates.engines.dialects import SPARK, ColumnType, Facts
-from mlflow_ext.gates.engines.interface import Document, TableSource, Validation
-from mlflow_ext.gates.engines.native import run
+from mlflow_ext.gates.suites.engines.dialects import SPARK, ColumnType, Facts
+from mlflow_ext.gates.suites.engines.interface import Document, TableSource, Validation
+from mlflow_ext.gates.suites.engines.native import run
 
 if TYPE_CHECKING:
     from great_expectations.data_context.data_context.ephemeral_data_context import (

@@ -6,15 +6,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mlflow_ext.gates.engines.compiled.arguments import Arguments
-from mlflow_ext.gates.engines.compiled.findings import EXAMPLES, BrokenRows, Conclude
-from mlflow_ext.gates.engines.compiled.kinds import Column
-from mlflow_ext.gates.engines.compiled.states import State
+from mlflow_ext.gates.suites.engines.compiled.arguments import Arguments
+from mlflow_ext.gates.suites.engines.compiled.findings import EXAMPLES, BrokenRows, Conclude
+from mlflow_ext.gates.suites.engines.compiled.kinds import Column
+from mlflow_ext.gates.suites.engines.compiled.states import State
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from mlflow_ext.gates.engines.compiled.table import Batch
+    from mlflow_ext.gates.suites.engines.compiled.table import Batch
 
 Shape = Callable[[Any], Any]
 POSITION = "mlflow_ext position"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from mlflow_ext.gates.engines.results import Outcome
+from mlflow_ext.gates.suites.engines.results import Outcome
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mlflow_ext.gates.engines.compiled.arguments import Arguments, Bound
-from mlflow_ext.gates.engines.compiled.kinds import Column
+from mlflow_ext.gates.suites.engines.compiled.arguments import Arguments, Bound
+from mlflow_ext.gates.suites.engines.compiled.kinds import Column
 
 if TYPE_CHECKING:
     import polars as pl

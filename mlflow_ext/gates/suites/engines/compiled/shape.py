@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from itertools import zip_longest
 from typing import Any
 
-from mlflow_ext.gates.engines.compiled.arguments import Arguments
-from mlflow_ext.gates.engines.compiled.findings import Conclude, Finding, Range
-from mlflow_ext.gates.engines.compiled.kinds import Column, Kind, NotCompiledError
-from mlflow_ext.gates.engines.compiled.states import Scalars
+from mlflow_ext.gates.suites.engines.compiled.arguments import Arguments
+from mlflow_ext.gates.suites.engines.compiled.findings import Conclude, Finding, Range
+from mlflow_ext.gates.suites.engines.compiled.kinds import Column, Kind, NotCompiledError
+from mlflow_ext.gates.suites.engines.compiled.states import Scalars
 
 NATIVE: dict[str, type] = {
     "none": type(None),

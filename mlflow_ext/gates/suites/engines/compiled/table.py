@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlflow_ext.errors import SourceError
-from mlflow_ext.gates.engines.compiled.kinds import Column, kind_of, shared_values
+from mlflow_ext.gates.suites.engines.compiled.kinds import Column, kind_of, shared_values
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,16 +9,16 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
-from mlflow_ext.gates._great_expectations import (
+from mlflow_ext.gates.suites.document import check_columns
+from mlflow_ext.gates.suites.engines.dialects import Facts, join, judge_type, translate
+from mlflow_ext.gates.suites.engines.interface import Document, Validation
+from mlflow_ext.gates.suites.engines.results import Outcome, plain_json, result_of
+from mlflow_ext.gates.suites.great_expectations import (
     RESULT_FORMAT,
     build_suite,
     import_silently,
     silent_context,
 )
-from mlflow_ext.gates._suite import check_columns
-from mlflow_ext.gates.engines.dialects import Facts, join, judge_type, translate
-from mlflow_ext.gates.engines.interface import Document, Validation
-from mlflow_ext.gates.engines.results import Outcome, plain_json, result_of
 
 if TYPE_CHECKING:
     from great_expectations.data_context.data_context.ephemeral_data_context import (
@@ -65,7 +65,7 @@ def _ask(
 ) -> dict[int, list[Outcome]]:
     """Let GX evaluate rules; it answers in an order of its own, so each one carries its place."""
     import_silently()
-    import mlflow_ext.gates.engines._quantiles  # noqa: F401, registers the rule
+    import mlflow_ext.gates.suites.engines._quantiles  # noqa: F401, registers the rule
 
     places = [(n, part) for n, rules in asked.items() for part in range(len(rules))]
     entries = [{**asked[n][part], "meta": {POSITION: [n, part]}} for n, part in places]
