@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 from test_suites import SUITES, read_tables
 
-from mlflow_ext.gates._suite import label, read_suite
-from mlflow_ext.gates.engines import pandas as reference
-from mlflow_ext.gates.engines.interface import TableSource
+from mlflow_ext.gates.suites.document import label, read_suite
+from mlflow_ext.gates.suites.engines import pandas as reference
+from mlflow_ext.gates.suites.engines.interface import TableSource
 
 ROWS = 3_000
 COUNTS = ("element_count", "missing_count", "unexpected_count", "unexpected_percent")

@@ -11,8 +11,8 @@ from mlflow_ext.cli._options import format_option, option
 from mlflow_ext.cli._output import emit
 
 if TYPE_CHECKING:
-    from mlflow_ext.gates.engines.interface import TableSource
     from mlflow_ext.gates.expectations import ExpectationsResult
+    from mlflow_ext.gates.suites.engines.interface import TableSource
 
 
 @click.command()
@@ -47,8 +47,8 @@ def command(suite: str, data: str, engine: str, quarantine: Path | None, docs: P
 
     Answers yes when every expectation holds whose severity is not 'warn'.
     """
-    from mlflow_ext.gates.engines.choice import source_of
     from mlflow_ext.gates.expectations import summarise
+    from mlflow_ext.gates.suites.engines.choice import source_of
     from mlflow_ext.records import Verdict
 
     source = source_of(data)
@@ -73,8 +73,8 @@ def _check_quarantine(source: TableSource) -> None:
 
 
 def _judge(suite: str, source: TableSource, engine: str) -> ExpectationsResult:
-    from mlflow_ext.gates._suite import read_suite
     from mlflow_ext.gates.expectations import judge_source, locate_suite, validate_file
+    from mlflow_ext.gates.suites.document import read_suite
 
     if isinstance(source.location, Path) and not _is_folder(source):
         return validate_file(suite, source.location, engine=engine)
@@ -86,7 +86,7 @@ def _is_folder(source: TableSource) -> bool:
 
 
 def _quarantine(result: ExpectationsResult, folder: Path) -> dict[str, Any] | None:
-    from mlflow_ext.gates.quarantine import quarantine
+    from mlflow_ext.gates.suites.quarantine import quarantine
 
     found = quarantine(result.document, result.source, folder)
     return {"file": str(found.file), "rows": found.rows} if found else None

@@ -11,9 +11,9 @@ from scipy.optimize import minimize_scalar
 from scipy.stats import binomtest, norm
 
 from mlflow_ext.errors import TableError
-from mlflow_ext.evaluation.statistics import paired
 from mlflow_ext.evaluation.metrics import METRICS, direction, score_of
 from mlflow_ext.evaluation.predictions import Predictions
+from mlflow_ext.evaluation.statistics import paired
 from mlflow_ext.evaluation.statistics.paired import (
     Claim,
     compare,

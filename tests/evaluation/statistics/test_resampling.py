@@ -8,9 +8,9 @@ from models_side_by_side import models, predictions
 from scipy import stats
 
 from mlflow_ext.errors import UnknownNameError
-from mlflow_ext.evaluation.statistics import resampling
 from mlflow_ext.evaluation.metrics import METRICS, Metric, score_of
 from mlflow_ext.evaluation.predictions import Predictions
+from mlflow_ext.evaluation.statistics import resampling
 from mlflow_ext.evaluation.statistics.resampling import ORDERED, fewest_rows, resample
 
 RESAMPLED = ["brier", "log_loss", "precision", "recall", "f1", "accuracy", "average_precision"]
