@@ -34,9 +34,9 @@ from mlflow_ext.registry.gated.transaction import (
     joining,
     loading_ahead,
     lock_model,
-    looked_at,
     now_ms,
     opened,
+    parts_of,
     transaction,
 )
 from mlflow_ext.registry.policy import AT_REST, decide
@@ -167,9 +167,17 @@ class Moves(Upstream):
         )
 
     def _get_query(self, session: Session, model: type) -> Any:
-        """Return MLflow's query, which also loads what its method is known to look at next."""
+        """Return MLflow's query; see `loading_ahead`."""
         query = super()._get_query(session, model)
-        return query.options(*looked_at(model)) if AHEAD in session.info else query
+        return query.options(*parts_of(model)) if AHEAD in session.info else query
+
+    def _get_registered_model(self, session: Session, name: str, eager: bool = False) -> Any:
+        """Return MLflow's row of a model; see `loading_ahead`."""
+        from mlflow.store.model_registry.dbmodels.models import SqlRegisteredModel
+
+        if AHEAD in session.info:
+            return session.get(SqlRegisteredModel, (self.workspace, name))
+        return super()._get_registered_model(session, name, eager)
 
     def _with_files(
         self, model: str, version: int, act: Callable[[Moment, Files], ResultT]

@@ -29,7 +29,7 @@ OpenSession = Callable[..., "AbstractContextManager[Session]"]
 PERMIT = "mlflow_ext.permit"
 """Key of `Session.info`: the registry itself is at work, the guard lets it pass."""
 AHEAD = "mlflow_ext.ahead"
-"""Key of `Session.info`: load with a version or model what is asked of it next."""
+"""Key of `Session.info`: a version is loaded with its parts."""
 STORE = "mlflow_ext.store"
 """Key of `Session.info`: the gated store that opened the session."""
 LOCK_FILE = heads.update().where(sa.false()).values(seq=heads.c.seq)
@@ -94,9 +94,10 @@ def transaction(open_session: OpenSession, store: object) -> Iterator[Session]:
 
 @contextmanager
 def loading_ahead() -> Iterator[None]:
-    """Let a version and its model be loaded with what MLflow puts into its answer.
+    """Let MLflow load a version in one query with all that it puts into its answer.
 
-    MLflow asks for each part when it comes to it, and flushes in between: three statements more.
+    It would ask for the model, the tags and the aliases one after the other, flush in between, and
+    ask for the model once more: four statements. Should its methods change, they only cost more.
     """
     session = _outer.get()
     session.info[AHEAD] = True
@@ -107,20 +108,18 @@ def loading_ahead() -> Iterator[None]:
 
 
 @cache
-def looked_at(model: type) -> tuple[Any, ...]:
-    """Return what is loaded with rows of *model*, see `loading_ahead`."""
+def parts_of(model: type) -> tuple[Any, ...]:
+    """Return how the tags of a version, its model and the aliases are loaded together with it."""
     from mlflow.store.model_registry.dbmodels.models import SqlModelVersion, SqlRegisteredModel
     from sqlalchemy.orm import joinedload
 
+    if model is not SqlModelVersion:
+        return ()
     version: Any = SqlModelVersion
     registered: Any = SqlRegisteredModel
-    return {
-        version: (
-            joinedload(version.registered_model, innerjoin=True),
-            joinedload(version.model_version_tags),
-        ),
-        registered: (joinedload(registered.registered_model_aliases),),
-    }.get(model, ())
+    whole = joinedload(version.registered_model, innerjoin=True)
+    aliases = whole.joinedload(registered.registered_model_aliases)
+    return joinedload(version.model_version_tags), aliases
 
 
 def lock_model(connection: Connection, workspace: str, *names: str) -> None:
