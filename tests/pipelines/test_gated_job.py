@@ -220,6 +220,7 @@ def test_the_next_run_mends_that_without_training_again(laptop):
 
 def test_the_command_that_a_refusal_names_works_after_a_run(laptop, capsys, monkeypatch):
     monkeypatch.chdir(laptop.folder)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", laptop.client.tracking_uri)
     monkeypatch.setenv("MLFLOW_REGISTRY_URI", laptop.client._registry_uri)
     before = laptop.ask("evidence/list", model=MODEL, version=1)["attestations"]
     asked = ["gate", "run", MODEL, "1", "--format", "json"]

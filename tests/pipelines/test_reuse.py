@@ -86,7 +86,7 @@ def test_summary_says_when_a_kpi_is_undefined(small, capsys):
     assert run("promote", OPTIONS) == 1
     said = capsys.readouterr()
     assert "| precision | undefined |" in said.out
-    assert "metrics failed: precision: observed None" in said.err
+    assert "metrics inconclusive: precision: observed None" in said.err
 
 
 def test_changed_kpi_judges_again_without_training_again(small, capsys):

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from mlflow_ext.gates.declaration import Declaration
     from mlflow_ext.registry.submit import Judgement
 
+DEFAULT_EXPERIMENT = "0"
+
 
 @click.command()
 @model_argument
@@ -115,10 +117,24 @@ def _attach(client: MlflowClient, judgement: Judgement, tables: Mapping[str, pd.
     model, version = judgement.model, judgement.version
     earlier = load_reports(client, model, version)
     reports = tuple({report.gate: report for report in (*earlier, *judgement.reports)}.values())
-    trained = client.get_model_version(model, str(version)).run_id
-    experiment = client.get_run(trained).info.experiment_id if trained else "0"
+    experiment = _find_experiment(client, model, version)
     run_id: str = client.create_run(experiment, run_name="gate", tags=provenance()).info.run_id
     attach_reports(client, model, version, run_id, reports)
     log_summary(reports, client, run_id, tables)
     client.set_terminated(run_id)
     return run_id
+
+
+def _find_experiment(client: MlflowClient, model: str, version: int) -> str:
+    """Find the experiment of the run that trained a version; the default one if that is gone."""
+    from mlflow.exceptions import MlflowException
+
+    from mlflow_ext.registry.connection import is_missing
+
+    trained = client.get_model_version(model, str(version)).run_id
+    try:
+        return str(client.get_run(trained).info.experiment_id) if trained else DEFAULT_EXPERIMENT
+    except MlflowException as error:
+        if not is_missing(error):
+            raise
+        return DEFAULT_EXPERIMENT

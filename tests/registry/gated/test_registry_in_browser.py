@@ -86,7 +86,7 @@ def test_the_old_interface_shows_the_refusal_and_after_the_gate_the_same_click_w
     expect(page.locator("body")).to_contain_text(f"PERMISSION_DENIED: {REFUSAL.format(1)}")
     assert client.get_model_version(MODEL, "1").current_stage == "None"
 
-    code, judged = ask(url, folder, "gate", MODEL, "1", "--config", "gates.yaml")
+    code, judged = ask(url, folder, "gate", "run", MODEL, "1", "--config", "gates.yaml")
     assert (code, judged["is_passed"]) == (0, True)
     page.reload()
     click_production(page)
