@@ -65,6 +65,8 @@ def command(
     with your key (MLFLOW_EXT_KEY, else ~/.mlflow_ext/key.pem, made on first use) and submitted as
     evidence. Answers yes when every gate has passed.
     """
+    import sys
+    from contextlib import redirect_stdout
     from functools import partial
 
     from mlflow_ext.gates.declaration import read_declaration
@@ -82,7 +84,8 @@ def command(
     mode = GatedMode(registry) if registry else AdvisoryMode(client)
     context = JudgeContext(client=client, count_attempt=mode.count_attempt)
     judge = partial(judge_version, context, declaration, model, version)
-    with reaching(client):
+    # MLflow prints addresses, a model whatever it likes: stdout is for our document.
+    with reaching(client), redirect_stdout(sys.stderr):
         judgement = judge_copy(client, model, version, judge)
         kept: dict[str, Any] = {"run": _attach(client, judgement, context.attachments)}
         if registry:

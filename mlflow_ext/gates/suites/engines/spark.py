@@ -159,7 +159,7 @@ def _open(spark: SparkSession, path: Path) -> DataFrame:
 
 @contextmanager
 def _reading(source: TableSource) -> Iterator[None]:
-    from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]
+    from py4j.protocol import Py4JJavaError
     from pyspark.errors import PySparkException
 
     try:
