@@ -21,7 +21,13 @@ from mlflow_ext.records import Action, Entry, Kind, Transition
 from mlflow_ext.registry.chain import Break, Link, canonical, entry_hash, find_breaks, hash_link
 from mlflow_ext.registry.gated.caller import Caller
 from mlflow_ext.registry.gated.outbox import enqueue
-from mlflow_ext.registry.gated.tables import heads, ledger, webhooks
+from mlflow_ext.registry.gated.tables import (
+    ABOUT_A_VERSION,
+    heads,
+    is_about_a_version,
+    ledger,
+    webhooks,
+)
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -31,7 +37,6 @@ if TYPE_CHECKING:
 
 VOTES = (Kind.APPROVAL, Kind.REJECTION)
 AUTHORS = (Kind.REGISTRATION, Kind.REQUEST, Kind.EVIDENCE)
-ABOUT_A_VERSION = (*VOTES, *AUTHORS, Kind.REVOCATION)
 PAGE = 5_000  # lines read at once: enough to be quick, few enough for memory
 OURS = heads.c.workspace == sa.bindparam("ours")
 HEAD = sa.select(heads).where(OURS)
@@ -117,10 +122,11 @@ def append(connection: Connection, draft: Draft) -> Entry:
 def append_all(connection: Connection, drafts: Sequence[Draft]) -> int:
     """Write lines of one workspace, in their order, as `append` does; returns the last number."""
     workspace = drafts[0].workspace
+    bodies = [canonical(draft.body) for draft in drafts]  # before anybody has to wait for it
     head, has_webhooks = _lock_head(connection, workspace)
     rows = []
-    for draft in drafts:
-        row = _continue(head, draft)
+    for draft, body in zip(drafts, bodies, strict=True):
+        row = _continue(head, draft, body)
         head = Head(workspace=workspace, seq=row["seq"], hash=row["hash"])
         rows.append(row)
     connection.execute(ledger.insert(), rows)
@@ -285,10 +291,9 @@ def _case() -> sa.CompoundSelect[Any]:
             _newest(Kind.TRANSITION, "version", "stage"),
         )
     ]
-    is_about = ledger.c.kind.in_([str(kind) for kind in ABOUT_A_VERSION])
     return sa.union_all(
         sa.select(ledger).where(ledger.c.id.in_(newest)),
-        sa.select(ledger).where(_is("workspace"), _is("model"), is_about, _is("version")),
+        sa.select(ledger).where(_is("workspace"), _is("model"), is_about_a_version, _is("version")),
     )
 
 
@@ -296,9 +301,8 @@ def _is(column: str) -> sa.ColumnElement[bool]:
     return ledger.c[column] == sa.bindparam(column)
 
 
-def _continue(head: Head, draft: Draft) -> dict[str, Any]:
-    """Return the row of a line that comes behind *head*."""
-    body = canonical(draft.body)
+def _continue(head: Head, draft: Draft, body: str) -> dict[str, Any]:
+    """Return the row of a line that comes behind *head*; *body* is the draft's, canonical."""
     content: dict[str, Any] = {
         "workspace": draft.workspace,
         "seq": head.seq + 1,

@@ -13,13 +13,19 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from mlflow_ext.errors import LedgerError
-from mlflow_ext.registry.gated.tables import SCHEMA_VERSION, metadata, schema
+from mlflow_ext.registry.gated.tables import SCHEMA_VERSION, about_index, metadata, schema
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
 Migration = Callable[["Connection"], None]
-MIGRATIONS: Mapping[int, Migration] = {}
+
+
+def _index_what_decides(connection: Connection) -> None:
+    about_index.create(connection, checkfirst=True)
+
+
+MIGRATIONS: Mapping[int, Migration] = {1: _index_what_decides}
 """Schema version -> what makes the next version of it. Version 1 is the first."""
 ATTEMPTS = 5  # processes that start at one moment find each other's half-created tables
 

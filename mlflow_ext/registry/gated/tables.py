@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-SCHEMA_VERSION = 1
+from mlflow_ext.records import Kind
+
+SCHEMA_VERSION = 2
 PREFIX = "mlflow_ext_"
 # SQLite counts up by itself only in a column that is exactly INTEGER.
 NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
@@ -54,6 +56,24 @@ ledger = sa.Table(
     sa.Index("ix_mlflow_ext_ledger_model", "workspace", "model", "kind", "version", "seq"),
 )
 """The columns of `mlflow_ext.records.Entry`; *body* is canonical JSON."""
+
+ABOUT_A_VERSION = (
+    *(Kind.APPROVAL, Kind.REJECTION, Kind.REGISTRATION),
+    *(Kind.REQUEST, Kind.EVIDENCE, Kind.REVOCATION),
+)
+"""What may decide about a version, whatever its age; of all other lines the newest counts."""
+_kinds = [str(kind) for kind in ABOUT_A_VERSION]
+# Written out, or the database could not tell that the index below holds all that is asked for.
+is_about_a_version = ledger.c.kind.in_(
+    sa.bindparam("about", _kinds, expanding=True, literal_execute=True)
+)
+about_index = sa.Index(
+    "ix_mlflow_ext_ledger_about",
+    *(ledger.c[name] for name in ("workspace", "model", "version")),
+    postgresql_where=ledger.c.kind.in_(_kinds),
+    sqlite_where=ledger.c.kind.in_(_kinds),
+)
+"""Finds them without the rest: PostgreSQL, before it has statistics, would walk the whole chain."""
 
 webhooks = sa.Table(
     f"{PREFIX}webhooks",

@@ -103,6 +103,7 @@ def loading_ahead() -> Iterator[None]:
     session.info[AHEAD] = True
     try:
         yield
+        session.flush()  # now, and not while others wait for the head of the chain
     finally:
         del session.info[AHEAD]
 
