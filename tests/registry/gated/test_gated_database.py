@@ -17,7 +17,7 @@ from mlflow_ext.errors import LedgerError
 from mlflow_ext.plugins.registry_store import build_registry_store
 from mlflow_ext.records import Kind
 from mlflow_ext.registry.gated.schema import prepare
-from mlflow_ext.registry.gated.tables import SCHEMA_VERSION, schema
+from mlflow_ext.registry.gated.tables import SCHEMA_VERSION, about_index, schema
 
 
 @pytest.fixture
@@ -74,6 +74,17 @@ def test_older_tables_are_migrated_step_by_step_and_once(gated):
         prepare(gated.store.engine, steps, SCHEMA_VERSION + 2)
     assert version_of(gated.store.engine) == [SCHEMA_VERSION + 2]
     assert gated.execute("UPDATE mlflow_ext_ledger SET note = 'x' WHERE note = 'migrated'") == 1
+
+
+@on_each_database
+def test_tables_of_the_first_version_get_the_index_that_they_lack(gated):
+    engine = gated.store.engine
+    about_index.drop(engine)
+    gated.execute("UPDATE mlflow_ext_schema SET version = 1")
+    prepare(engine)
+    assert version_of(engine) == [SCHEMA_VERSION]
+    names = {index["name"] for index in sa.inspect(engine).get_indexes("mlflow_ext_ledger")}
+    assert about_index.name in names
 
 
 @on_each_database

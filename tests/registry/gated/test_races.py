@@ -12,7 +12,7 @@ from together import together
 
 from mlflow_ext.records import Kind
 from mlflow_ext.registry.gated.schema import prepare
-from mlflow_ext.registry.gated.tables import ledger, metadata, schema
+from mlflow_ext.registry.gated.tables import SCHEMA_VERSION, ledger, metadata, schema
 
 ROUNDS = 15
 MANY = 400
@@ -195,7 +195,8 @@ def test_stores_that_start_at_once_make_the_tables_once(mlflow_database):
         engines = [create_sqlalchemy_engine(mlflow_database) for _ in range(6)]
         assert together(*(lambda e=e: prepare(e) for e in engines)) == []
         with engines[0].connect() as connection:
-            assert connection.execute(sa.select(schema.c.version)).scalars().all() == [1]
+            found = connection.execute(sa.select(schema.c.version)).scalars().all()
+            assert found == [SCHEMA_VERSION]
             assert connection.execute(sa.select(ledger)).all() == []
         metadata.drop_all(engines[0])
         for engine in engines:
