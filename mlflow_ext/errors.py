@@ -7,7 +7,7 @@ knows an exit code or an HTTP status: that is the caller's business.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -143,6 +143,36 @@ class DirectionError(MlflowExtError):
 
 class SearchError(MlflowExtError):
     """A search space, estimator or study cannot be used."""
+
+
+class BulkError(MlflowExtError):
+    """One of many runs cannot be written, so that none of them was."""
+
+    def __init__(self, index: int | None, found: str, expected: str = "") -> None:
+        subject = "" if index is None else f"run {index} of the call: "
+        super().__init__(
+            f"{subject}{found}",
+            expected or "a run that MLflow takes; none of the others was written",
+            "correct it, and send all of them again",
+        )
+        self.index = index
+
+
+class NoTrialCompletedError(SearchError):
+    """A search was carried out and found nothing that can be used."""
+
+    def __init__(self, study: str, counts: Mapping[str, int], causes: Sequence[str]) -> None:
+        said = ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
+        first = f"; the first exception: {causes[0]}" if causes else ""
+        commonest = max(causes, key=causes.count, default="")
+        times = causes.count(commonest)
+        common = f"; the most common one ({times} times): {commonest}" if len(causes) > 1 else ""
+        super().__init__(
+            f"no trial of study '{study}' completed with a finite value that keeps the "
+            f"constraints: {said or 'none ran'}{first}{common}",
+            "at least one such trial",
+            "mend the cause, then choose another study name: finished trials are not repeated",
+        )
 
 
 class StoreUnreachableError(MlflowExtError):

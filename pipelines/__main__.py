@@ -36,6 +36,10 @@ def step_command(step: str) -> click.Command:
     @click.option("--reuse", type=bool, default=True, help="Reuse what has already succeeded.")
     @click.option("--n-trials", type=whole_number, help="Trials in all; default: project.yaml.")
     @click.option("--timeout", type=float, help="Seconds to search; default: project.yaml.")
+    @click.option("--workers", type=whole_number, help="Processes; default: project.yaml.")
+    @click.option("--engine", help="processes or spark; default: project.yaml.")
+    @click.option("--sampler", help="tpe, random, grid or nsga2; default: project.yaml.")
+    @click.option("--pruner", help="median, hyperband, none …; default: project.yaml.")
     @click.option("--study", default="", help="Study to start or continue; default: by its inputs.")
     def command(**options: object) -> None:
         for name, value in ENVIRONMENT.items():
@@ -48,8 +52,8 @@ def step_command(step: str) -> click.Command:
     return command
 
 
-def whole_number(text: str) -> int:
-    """Read a whole number above 0; MLflow hands over 12 as ``12`` or ``12.0``.
+def whole_number(text: str) -> int | None:
+    """Read a whole number above 0; MLflow hands over 12 as ``12`` or ``12.0``, and none as none.
 
     Raises:
         click.BadParameter: It is something else.
@@ -57,6 +61,8 @@ def whole_number(text: str) -> int:
     >>> whole_number("12.0")
     12
     """
+    if not text:
+        return None
     with suppress(ValueError):
         if float(text) >= 1 and float(text).is_integer():
             return int(float(text))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import traceback
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ import mlflow
 
 from mlflow_ext.data.sources import locate
 from mlflow_ext.data.versions import writing_artifacts
-from mlflow_ext.errors import MlflowExtError, UnknownNameError
+from mlflow_ext.errors import MlflowExtError, NoTrialCompletedError, UnknownNameError
 from mlflow_ext.lineage.provenance import provenance
 from mlflow_ext.lineage.steps import (
     PROCESS_TAG,
@@ -28,7 +27,7 @@ from mlflow_ext.lineage.steps import (
     run_flow,
 )
 from mlflow_ext.process import current_process
-from mlflow_ext.project import Project, Search, load_project, project_digest
+from mlflow_ext.project import Project, Search, adjust_search, load_project, project_digest
 from mlflow_ext.registry.connection import check_answers
 from pipelines.evaluate import evaluate
 from pipelines.features import features
@@ -45,6 +44,8 @@ from pipelines.validate import validate
 
 PROJECT_FILE = Path("project.yaml")
 NO_VERDICT = 2
+SEARCH_OPTIONS = ("n_trials", "timeout", "workers", "engine", "sampler", "pruner")
+"""What the command line may say in the place of project.yaml's search."""
 STEPS = (
     Step(function=ingest),
     Step(function=validate),
@@ -66,11 +67,14 @@ def run(until: str, options: Mapping[str, Any]) -> int:
         options: Values of the command line (`pipelines.__main__`).
 
     Returns:
-        Exit code: 0 yes, 1 a gate or suite said no, 2 no verdict could be reached.
+        Exit code: 0 yes, 1 a gate or suite said no or no trial completed, 2 no verdict.
     """
     logging.getLogger("alembic").setLevel(logging.WARNING)
     try:
         outcomes = _run_logged(until, options)
+    except NoTrialCompletedError as error:
+        click.echo(f"no model: {error}")
+        return 1
     except MlflowExtError as error:
         click.echo(f"error: {error}", err=True)
         return NO_VERDICT
@@ -146,20 +150,23 @@ def _settings(project: Project, options: Mapping[str, Any]) -> dict[str, Any]:
         "columns": project.features,
         "target": project.target,
         "search": _search(project.search, options),
-        "study": _choose_study(options),
+        "study": _choose_study(project, options),
+        "time_column": project.time_column,
         "slices": project.slices,
         "promotion": project.promotion,
     }
 
 
 def _search(search: Search, options: Mapping[str, Any]) -> Search:
-    asked = {"n_trials": options["n_trials"], "timeout": options["timeout"]}
-    return replace(search, **{name: value for name, value in asked.items() if value is not None})
+    asked = {name: options.get(name) for name in SEARCH_OPTIONS}
+    return adjust_search(search, {name: value for name, value in asked.items() if value})
 
 
-def _choose_study(options: Mapping[str, Any]) -> StudyChoice:
+def _choose_study(project: Project, options: Mapping[str, Any]) -> StudyChoice:
     anew = "" if options["reuse"] else f"-{uuid4().hex[:6]}"
-    return StudyChoice(name=options["study"], suffix=anew)
+    rule = project.promotion.stages.get("Production")
+    champion = (project.promotion.model, rule.alias if rule else "")
+    return StudyChoice(name=options["study"], suffix=anew, champion=champion)
 
 
 def _suite(path: Path) -> InputFile:

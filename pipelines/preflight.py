@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from mlflow_ext.errors import MlflowExtError, UnknownNameError
-from mlflow_ext.evaluation.metrics import check_direction
+from mlflow_ext.evaluation.metrics import METRICS, check_direction
 from mlflow_ext.project import Project
 from mlflow_ext.tuning.space import check_search
 from pipelines.gate import declared_gates
@@ -30,7 +30,9 @@ def check_project(project: Project) -> None:
     gates = declared_gates(project)
     for rule in project.promotion.stages.values():
         _check_known("gate", rule.requires, gates)
-    check_direction(project.search.metric, project.search.direction)
+    for aim in project.search.aims:
+        check_direction(aim.metric, aim.direction)
+    _check_known("metric", [one.metric for one in project.search.constraints], METRICS)
     check_search(project.search)
 
 

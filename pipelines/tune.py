@@ -8,13 +8,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from mlflow_ext.data.features import make_model
+import mlflow
+from mlflow.exceptions import MlflowException
+
 from mlflow_ext.evaluation.metrics import score
 from mlflow_ext.lineage.steps import Step, step_key
 from mlflow_ext.project import Search
 from mlflow_ext.tuning import Tables, TuningTask
 from mlflow_ext.tuning import tune as run_study
-from mlflow_ext.tuning.space import build_estimator
+from mlflow_ext.tuning.space import fit_point
+from pipelines.candidate import Candidate
 from pipelines.features import Prepared
 from pipelines.split import Parts, Problem, cut
 
@@ -27,7 +30,7 @@ class Tuned:
 
     study: str
     params: dict[str, Any]
-    """Constructor argument -> value of the best trial."""
+    """Argument of the estimator -> value of the best trial."""
     value: float
     """The search metric of the best trial on the validation months."""
 
@@ -40,19 +43,25 @@ class StudyChoice:
     """As asked for; empty: one name for one problem on one table."""
     suffix: str = field(default="", compare=False)
     """Keeps a study apart that is begun anew; it does not make the work another."""
+    champion: tuple[str, str] = field(default=("", ""), compare=False)
+    """Model and alias of the version whose parameters a new study tries first."""
 
 
-def tune(problem: Problem, search: Search, study: StudyChoice, features: Prepared) -> Tuned:
-    """Run the study, or what is missing of it.
+def tune(
+    problem: Problem, search: Search, study: StudyChoice, time_column: str, features: Prepared
+) -> Tuned:
+    """Run the study, or what is missing of it; the champion's parameters are its first trial.
 
     Args:
         problem: What is learned, and how the table is cut.
         search: The space and its budget.
-        study: Its name.
+        study: Its name, and the champion.
+        time_column: When each flight left; cross-validation may go by it.
         features: The training table.
 
     Raises:
-        SearchError: The search does not fit its estimator, or no trial completed.
+        NoTrialCompletedError: No trial completed.
+        SearchError: The search does not fit its estimator, or the study was begun with another.
     """
     name = study.name or _name_study(problem, search, features) + study.suffix
     found = run_study(
@@ -60,9 +69,14 @@ def tune(problem: Problem, search: Search, study: StudyChoice, features: Prepare
             name=name,
             storage_dir=HOME / "studies",
             search=search,
-            make_model=partial(_make_model, problem, search),
-            tables=_tables(cut(features.table, problem)),
-            score=partial(score, search.metric, decision_threshold=problem.decision_threshold),
+            make_model=Candidate(
+                columns=problem.columns,
+                search=search,
+                decision_threshold=problem.decision_threshold,
+            ),
+            tables=_tables(cut(features.table, problem), time_column),
+            score=partial(score, decision_threshold=problem.decision_threshold),
+            first=_champion_point(search, *study.champion),
         )
     )
     return Tuned(study=found.name, params=found.best_params, value=found.best_value)
@@ -73,19 +87,28 @@ def _name_study(problem: Problem, search: Search, features: Prepared) -> str:
 
     Other code, another library or another search is other work: its trials cannot be compared.
     """
-    unbounded = replace(search, n_trials=1, timeout=None)
+    unbounded = replace(
+        search, n_trials=1, timeout=None, workers=1, engine="processes", storage=None
+    )
     inputs = {"problem": problem, "search": unbounded, "features": features.table}
     return f"{problem.through}-{step_key(Step(function=tune), inputs)[:10]}"
 
 
-def _make_model(problem: Problem, search: Search, params: dict[str, Any]) -> Any:
-    columns = problem.columns
-    estimator = build_estimator(search, params)
-    return make_model(columns.numeric, columns.categorical, estimator, problem.decision_threshold)
+def _champion_point(search: Search, model: str, alias: str) -> tuple[dict[str, Any], ...]:
+    """Read the parameters of the champion, as far as they lie in the space; none without one."""
+    client = mlflow.MlflowClient()
+    try:
+        version = client.get_model_version_by_alias(model, alias)
+        params = client.get_run(version.run_id or "").data.params
+    except MlflowException:  # no model, no champion, or its run was deleted
+        return ()
+    point = fit_point(params, search.space)
+    return (point,) if point and params.get("estimator") == search.estimator else ()
 
 
-def _tables(parts: Parts) -> Tables:
+def _tables(parts: Parts, time_column: str) -> Tables:
     return Tables(
+        train_time=parts.train.frame[time_column],
         train_x=parts.train.X,
         train_y=parts.train.y,
         validation_x=parts.validation.X,

@@ -13,7 +13,7 @@ TOP = "pipelines"
 LAYERS = (
     {"errors", "records", "process"},
     {"settings"},
-    {"project", "data", "evaluation"},
+    {"project", "data", "evaluation", "tracking"},
     {"gates", "tuning", "registry", "serving", "monitoring"},
     {"lineage"},
     {"plugins", "cli", "testing"},

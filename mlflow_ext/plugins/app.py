@@ -1,4 +1,4 @@
-"""``mlflow.app``: MLflow's web application with the API of the gated registry and frozen files.
+"""``mlflow.app``: MLflow's web application with our API, and with frozen files.
 
 ``mlflow server --app-name mlflow-ext``, or ``mlflow-ext-auth`` with MLflow's basic-auth.
 """
@@ -13,10 +13,9 @@ def create_app() -> Any:
     from mlflow.environment_variables import _MLFLOW_SGI_NAME
     from mlflow.server import app
 
-    from mlflow_ext.registry.gated.api import add_routes
     from mlflow_ext.registry.gated.web import complete
 
-    add_routes(app)
+    _add_routes(app)
     if _MLFLOW_SGI_NAME.get() != "uvicorn":  # type: ignore[no-untyped-call]
         return complete(app, None)
     from mlflow.server.fastapi_app import create_fastapi_app
@@ -25,14 +24,22 @@ def create_app() -> Any:
 
 
 def create_auth_app() -> Any:
-    """Build the application behind basic-auth, which asks for MLflow's own rights on models."""
+    """Build the application behind basic-auth, which asks for MLflow's own rights."""
     from mlflow.server import app, auth
 
-    from mlflow_ext.registry.gated.api import add_routes
-    from mlflow_ext.registry.gated.permissions import validators
+    from mlflow_ext.registry.gated import permissions
     from mlflow_ext.registry.gated.web import complete
+    from mlflow_ext.tracking import route
 
-    add_routes(app)
-    auth.BEFORE_REQUEST_VALIDATORS.update(validators())
+    _add_routes(app)
+    auth.BEFORE_REQUEST_VALIDATORS.update(permissions.validators() | route.validators())
     outer = auth.create_app(app)
     return complete(app, None if outer is app else outer)
+
+
+def _add_routes(app: Any) -> None:
+    from mlflow_ext.registry.gated import api
+    from mlflow_ext.tracking import route
+
+    api.add_routes(app)
+    route.add_routes(app)

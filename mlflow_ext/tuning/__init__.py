@@ -1,31 +1,37 @@
 """Search for parameters with Optuna; show every trial in MLflow; lose none.
 
-The truth about a study lies in Optuna's own journal file (`journal`, `study`); MLflow gets a mirror
-that can be made again from it (`mirror`), and one page of plots (`plots`). `tune` ties them
-together.
+The truth about a study lies in Optuna's own storage (`stores`, `journal`); one process keeps it
+(`desk`) and hands its trials to workers (`crew`, `workers`, `spark`). MLflow gets a mirror that can
+be made again from it (`mirror`), and one page of plots (`plots`). `tune` ties them together.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlflow_ext.errors import MlflowExtError
-from mlflow_ext.tuning.objective import Tables
+from mlflow_ext.tuning.rows import Tables
 
 if TYPE_CHECKING:
     from mlflow_ext.project import Search
+    from mlflow_ext.tuning.rescoring import Rescoring
     from mlflow_ext.tuning.study import StudyResult
+    from mlflow_ext.tuning.trials import Objective
 
 __all__ = ["Tables", "TuningTask", "tune"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class TuningTask:
-    """Everything `tune` has to know."""
+    """Everything `tune` has to know.
+
+    Where several processes run the trials, ``make_model`` and ``score`` are pickled: functions and
+    classes that stand at the top of a module, `functools.partial` of them, no lambda.
+    """
 
     name: str
     """Name of the study; one that exists goes on."""
@@ -37,8 +43,17 @@ class TuningTask:
     """Parameters -> a classifier with ``fit`` and ``predict_proba``, not fitted."""
     tables: Tables
     """The rows to learn from and to score on."""
-    score: Callable[[Any, Any], float]
-    """True classes, probabilities of the positive class -> the metric of the search."""
+    score: Callable[[str, Any, Any], float]
+    """Metric, true classes, probabilities of the positive class -> its value."""
+    first: Sequence[Mapping[str, Any]] = ()
+    """Points to try before any other when the study begins, such as the champion's parameters."""
+    fresh: Tables | None = None
+    """The training rows, and as validation rows such as no trial sees: the best trials are scored
+    again on them, and the winner is theirs. The metric must be one of `mlflow_ext.evaluation`."""
+    decision_threshold: float = 0.5
+    """Probability from which the positive class is predicted, on fresh rows."""
+    is_quiet: bool = False
+    """True writes no progress to stderr."""
 
 
 def tune(task: TuningTask) -> StudyResult:
@@ -55,38 +70,79 @@ def tune(task: TuningTask) -> StudyResult:
         The best parameters and the counts.
 
     Raises:
-        SearchError: The search does not fit its estimator, no trial completed, or the study was
-            begun with another search or on other rows.
+        NoTrialCompletedError: Every trial failed, was pruned or broke a constraint.
+        SearchError: The search does not fit its estimator, or the study was begun with another
+            search or on other rows.
         TableError: A table is empty or its target has one class.
         MlflowExtError: No MLflow run is active.
     """
     import mlflow
 
-    from mlflow_ext.tuning.journal import journal_file, open_study, quiet_optuna
-    from mlflow_ext.tuning.mirror import mirror_trial, open_study_run, sync
-    from mlflow_ext.tuning.objective import Objective, bind_rows, check_tables
-    from mlflow_ext.tuning.plots import log_study
+    from mlflow_ext.tuning.attributes import RUN
+    from mlflow_ext.tuning.desk import Desk
+    from mlflow_ext.tuning.journal import (
+        begin_study,
+        journal_file,
+        open_store,
+        open_study,
+        quiet_optuna,
+    )
+    from mlflow_ext.tuning.mirror import following, open_study_run
+    from mlflow_ext.tuning.progress import Goal, showing
+    from mlflow_ext.tuning.record import Findings, log_study
+    from mlflow_ext.tuning.rescoring import rescore
+    from mlflow_ext.tuning.rows import bind_rows, check_tables
     from mlflow_ext.tuning.space import check_search
-    from mlflow_ext.tuning.study import run_study
+    from mlflow_ext.tuning.study import run_trials, summarize
 
-    search, name, folder = task.search, task.name, task.storage_dir
+    search = task.search
     check_search(search)
-    check_tables(task.tables)
+    check_tables(task.tables, search)
     parent = mlflow.active_run()
     if parent is None:
         raise MlflowExtError("no MLflow run is active", "an active run", "use mlflow.start_run()")
-    objective = Objective(
-        search=search, make_model=task.make_model, tables=task.tables, score=task.score
-    )
-    study = open_study(search, name, folder)
+    store = open_store(search, task.name, task.storage_dir)
+    study = begin_study(store, search, task.name, task.first)
     bind_rows(study, task.tables)
-    place = open_study_run(mlflow.MlflowClient(), parent, study, search.metric)
-    sync(place, study)
-    mirror = partial(mirror_trial, place)
-    try:
-        result = run_study(search, objective, name=name, storage_dir=folder, on_trial=mirror)
-    finally:
-        sync(place, study)
+    metrics = [aim.metric for aim in search.aims]
+    place = open_study_run(mlflow.MlflowClient(), parent, study, *metrics)
+    study.set_user_attr(RUN, parent.info.run_id)
+    # A handle of its own: what looks on sees what is written, not what is about to be.
+    seen = open_study(search, task.name, task.storage_dir)
+    goal = Goal(n_trials=search.n_trials, timeout=search.timeout)
     with quiet_optuna():
-        log_study(place, study, search, result, journal_file(name, folder))
+        with following(place, seen), showing(seen, goal, is_quiet=task.is_quiet):
+            run_trials(Desk(store, study, search), search, make_objective(task))
+        result = summarize(study)
+        if task.fresh:
+            result = replace(result, rescored=rescore(study, _rescoring(task, task.fresh)))
+        journal = None if search.storage else journal_file(task.name, task.storage_dir)
+        log_study(place, Findings(study=study, search=search, result=result, journal=journal))
     return result
+
+
+def _rescoring(task: TuningTask, fresh: Tables) -> Rescoring:
+    from mlflow_ext.tuning.rescoring import Rescoring
+
+    return Rescoring(
+        make_model=task.make_model,
+        tables=fresh,
+        metric=task.search.metric,
+        decision_threshold=task.decision_threshold,
+        seed=task.search.seed,
+    )
+
+
+def make_objective(task: TuningTask) -> Objective:
+    """Make what scores a trial: with its rows, or, for worker processes, with the way to them."""
+    from mlflow_ext.tuning.objective import Objective, StoredObjective
+    from mlflow_ext.tuning.rows import fingerprint_rows, store_tables
+    from mlflow_ext.tuning.stores import journal_file
+
+    make = partial(Objective, search=task.search, make_model=task.make_model, score=task.score)
+    if task.search.engine == "spark" or task.search.workers == 1:
+        return make(tables=task.tables)
+    digest = "-".join(digest[:8] for digest in fingerprint_rows(task.tables))
+    folder = journal_file(task.name, task.storage_dir).with_suffix(f".rows-{digest}")
+    store_tables(task.tables, folder)
+    return StoredObjective(make=make, folder=folder)

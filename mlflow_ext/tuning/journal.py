@@ -1,90 +1,29 @@
-"""The file that holds the truth about one study, and its lock.
-
-One file per study, in the format of Optuna's journal. Locks are the kernel's where it has them:
-they end with the process, so a killed one keeps nobody waiting.
-"""
+"""Begin a study where its truth lies, or go on with it; never with another search."""
 
 from __future__ import annotations
 
-import hashlib
 import json
-import re
 import uuid
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from mlflow_ext.errors import SearchError, StoreUnreachableError
 from mlflow_ext.tuning.attributes import DEFINITION, STUDY_ID
+from mlflow_ext.tuning.stores import StudyStore, find_store, journal_file
 
 if TYPE_CHECKING:
     import optuna
 
     from mlflow_ext.project import Search
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
+__all__ = ["begin_study", "journal_file", "open_store", "open_study", "quiet_optuna"]
 
-# How long to search, not what to search: these may differ when a study goes on.
-BUDGET = ("n_trials", "timeout")
-
-
-class Lock(Protocol):
-    """What Optuna asks of the lock of a journal."""
-
-    def acquire(self) -> bool:
-        """Wait for the lock and take it."""
-
-    def release(self) -> None:
-        """Give the lock back."""
-
-
-class KernelLock:
-    """A lock on a file that the kernel releases when its holder ends, however it ends."""
-
-    def __init__(self, file: Path) -> None:
-        self._file = file
-        self._held: IO[bytes] | None = None
-
-    def acquire(self) -> bool:
-        """Wait for the lock and take it."""
-        handle = self._file.open("ab")
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        self._held = handle
-        return True
-
-    def release(self) -> None:
-        """Give the lock back."""
-        if self._held:
-            self._held.close()
-            self._held = None
-
-
-def journal_file(name: str, storage_dir: Path) -> Path:
-    """Return where study *name* lies: a readable part and a digest, so that any name will do.
-
-    >>> journal_file("late flights", Path("studies")).as_posix()
-    'studies/late-flights-02be09ac.journal'
-    """
-    readable = re.sub(r"[^A-Za-z0-9_.]+", "-", name).strip("-.")[:60]
-    digest = hashlib.sha256(name.encode()).hexdigest()[:8]
-    return storage_dir / f"{readable or 'study'}-{digest}.journal"
-
-
-@contextmanager
-def locked(file: Path, purpose: str) -> Iterator[None]:
-    """Let one process at a time do *purpose* with the journal *file*."""
-    lock = _lock(file.with_suffix(f".{purpose}"))
-    lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
+# How and how long to search, not what to search: these may differ when a study goes on.
+BUDGET = ("n_trials", "timeout", "workers", "engine", "storage")
 
 
 def open_study(search: Search, name: str, storage_dir: Path) -> optuna.Study:
@@ -96,26 +35,54 @@ def open_study(search: Search, name: str, storage_dir: Path) -> optuna.Study:
         storage_dir: Folder of the journals; made when missing.
 
     Returns:
-        The study, on its journal.
+        The study, on its journal or database.
 
     Raises:
         SearchError: The study was begun with another search, has no name, or its journal is
             damaged.
-        StoreUnreachableError: The folder cannot be written.
+        StoreUnreachableError: The folder cannot be written, or the database does not answer.
+    """
+    return begin_study(open_store(search, name, storage_dir), search, name)
+
+
+def open_store(search: Search, name: str, storage_dir: Path) -> StudyStore:
+    """Open the place of study *name*. Arguments and errors are those of `open_study`."""
+    if not name:  # Optuna would invent one, and never find it again
+        raise SearchError("the name of the study is empty", "any text", "choose a study name")
+    where = "the database" if search.storage else str(journal_file(name, storage_dir))
+    with quiet_optuna(), _readable(where):
+        store = find_store(search, name, storage_dir)
+        assert store.storage  # Optuna reads the journal, or asks the database, here
+        return store
+
+
+def begin_study(
+    store: StudyStore, search: Search, name: str, first: Sequence[Mapping[str, Any]] = ()
+) -> optuna.Study:
+    """Begin study *name* in *store*, or go on with it.
+
+    Args:
+        store: Where it lies.
+        search: What is searched.
+        name: Name of the study.
+        first: Points to try before any other, when the study begins.
+
+    Raises:
+        SearchError: The study was begun with another search.
     """
     import optuna
 
-    if not name:  # Optuna would invent one, and never find it again
-        raise SearchError("the name of the study is empty", "any text", "choose a study name")
-    file = journal_file(name, storage_dir)
-    with quiet_optuna(), _readable(file), locked(file, "claim"):
+    with quiet_optuna(), _readable(store.where), store.exclusive():
         study = optuna.create_study(
-            storage=_open_storage(file),
+            storage=store.storage,
             study_name=name,
-            direction=search.direction,
+            directions=[aim.direction for aim in search.aims],
             load_if_exists=True,
         )
-        _check_definition(study, search, file)
+        if DEFINITION not in study.user_attrs:
+            _define(study, search, [*first, *search.enqueue])
+        else:
+            _check_definition(study, search, store)
     return study
 
 
@@ -129,76 +96,78 @@ def quiet_optuna() -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            # What comes in its place is not in every release that we allow.
+            warnings.filterwarnings("ignore", ".*constraints_func", FutureWarning)
             yield
     finally:
         optuna.logging.set_verbosity(before)
 
 
 @contextmanager
-def _readable(file: Path) -> Iterator[None]:
+def _readable(where: str) -> Iterator[None]:
+    from sqlalchemy.exc import SQLAlchemyError
+
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
         yield
     except OSError as error:
         fix = "choose a folder that can be written"
-        raise StoreUnreachableError("study journal", str(file), str(error), fix) from error
+        raise StoreUnreachableError("study journal", where, str(error), fix) from error
+    except SQLAlchemyError as error:
+        cause = str(error).partition("\n")[0]
+        fix = "start it, or correct 'storage' in project.yaml"
+        raise StoreUnreachableError("study database", where, cause, fix) from error
     except (ValueError, KeyError) as error:
-        found = f"the study journal {file} is damaged: {error!r}"
+        found = f"the study journal {where} is damaged: {error!r}"
         raise SearchError(found, "one JSON object a line", "choose another study name") from error
 
 
-def _open_storage(file: Path) -> optuna.storages.JournalStorage:
-    import optuna
-
-    lock = _lock(file.with_suffix(".lock"))
-    _drop_torn_line(file, lock)
-    backend = optuna.storages.journal.JournalFileBackend(str(file), lock)  # type: ignore[arg-type]
-    return optuna.storages.JournalStorage(backend)
+def _define(study: optuna.Study, search: Search, first: Sequence[Mapping[str, Any]]) -> None:
+    study.set_user_attr(STUDY_ID, uuid.uuid4().hex)
+    study.set_user_attr(DEFINITION, _definition(search))
+    for point in first:
+        study.enqueue_trial(dict(point))
 
 
-def _lock(file: Path) -> Lock:
-    if fcntl:
-        return KernelLock(file)
-    from optuna.storages.journal import JournalFileOpenLock
-
-    return JournalFileOpenLock(str(file))
-
-
-def _drop_torn_line(file: Path, lock: Lock) -> None:
-    """Cut off a last line that was never written to its end.
-
-    Optuna skips such a line but appends the next one right behind it, and then reads neither.
-    """
-    lock.acquire()
-    try:
-        content = file.read_bytes() if file.exists() else b""
-        if content and not content.endswith(b"\n"):
-            with file.open("r+b") as journal:
-                journal.truncate(content.rfind(b"\n") + 1)
-    finally:
-        lock.release()
-
-
-def _check_definition(study: optuna.Study, search: Search, file: Path) -> None:
-    wanted = _definition(search)
-    begun = study.user_attrs.get(DEFINITION)
-    if begun is None:
-        study.set_user_attr(STUDY_ID, uuid.uuid4().hex)
-        study.set_user_attr(DEFINITION, wanted)
-    elif begun != wanted:
-        keys = [key for key in {**begun, **wanted} if begun.get(key) != wanted.get(key)]
-        shown = "; ".join(f"{key} was {begun.get(key)}, is {wanted.get(key)}" for key in keys)
+def _check_definition(study: optuna.Study, search: Search, store: StudyStore) -> None:
+    begun, wanted = study.user_attrs[DEFINITION], _definition(search)
+    differing = [key for key in {**begun, **wanted} if begun.get(key) != wanted.get(key)]
+    if differing:
+        shown = "; ".join(f"{k} was {_say(begun, k)}, is {_say(wanted, k)}" for k in differing)
         raise SearchError(
-            f"study '{study.study_name}' in {file} was begun with another search: {shown}",
-            "the search the study was begun with; only n_trials and timeout may change",
-            "choose another study name",
+            f"study '{study.study_name}' in {store.where} exists, with {len(study.trials)} trials, "
+            f"and was begun with another search: {shown}",
+            "the search it was begun with, to extend it: more n_trials, timeout or workers",
+            f"choose another study name, such as '{_next_name(study.study_name)}'",
         )
 
 
+def _say(definition: Mapping[str, Any], key: str) -> str:
+    return str(definition[key]) if key in definition else "not set"
+
+
+def _next_name(name: str) -> str:
+    """Name the study that follows *name*.
+
+    >>> _next_name("late flights"), _next_name("late flights-9")
+    ('late flights-2', 'late flights-10')
+    """
+    stem, dash, number = name.rpartition("-")
+    return f"{stem}-{int(number) + 1}" if dash and number.isdecimal() else f"{name}-2"
+
+
 def _definition(search: Search) -> dict[str, Any]:
-    """The search as JSON gives it back, so that it compares equal to what a journal holds."""
-    values = {key: value for key, value in asdict(search).items() if key not in BUDGET}
-    space = values.pop("space")
-    flat = {**values, **{f"space.{name}": range_ for name, range_ in space.items()}}
-    found: dict[str, Any] = json.loads(json.dumps(flat))
+    """The search as JSON gives it back, so that it compares equal to what a journal holds.
+
+    What has its default is left out: a later release may know more than this one does.
+    """
+    values = {**_stated(search), "seed": search.seed}
+    space = {f"space.{name}": _stated(parameter) for name, parameter in search.space.items()}
+    del values["space"]
+    found: dict[str, Any] = json.loads(json.dumps({**values, **space}))
     return found
+
+
+def _stated(record: Any) -> dict[str, Any]:
+    values = asdict(record)
+    defaults = {field.name: field.default for field in fields(record)}
+    return {k: v for k, v in values.items() if k not in BUDGET and v not in (defaults[k], {}, ())}

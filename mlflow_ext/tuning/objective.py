@@ -1,16 +1,17 @@
-"""What one trial is worth: fit on growing shares of the rows, stop when it is hopeless."""
+"""What one trial is worth: fit step by step, each on more than before; stop when it is hopeless."""
 
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlflow_ext.data.fingerprint import fingerprint_table
-from mlflow_ext.errors import SearchError, TableError
-from mlflow_ext.tuning.attributes import REPORTED_MS, ROWS
+from mlflow_ext.errors import SearchError
+from mlflow_ext.tuning.attributes import EXCESS
+from mlflow_ext.tuning.rows import Tables, draw_folds, load_tables, nested_subsets
 from mlflow_ext.tuning.space import suggest
 
 if TYPE_CHECKING:
@@ -19,18 +20,13 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from mlflow_ext.project import Search
+    from mlflow_ext.tuning.rows import Fold
+    from mlflow_ext.tuning.trials import ClaimedTrial
 
+__all__ = ["Objective", "StoredObjective", "Tables"]
 
-@dataclass(frozen=True, kw_only=True)
-class Tables:
-    """The rows a trial learns from and those that score it."""
-
-    train_x: pd.DataFrame
-    train_y: pd.Series
-    """0 or 1 for each row of *train_x*; 1 is the positive class."""
-    validation_x: pd.DataFrame
-    validation_y: pd.Series
-    """0 or 1 for each row of *validation_x*."""
+Figures = Mapping[str, float]
+"""Metric -> value."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,125 +37,146 @@ class Objective:
     make_model: Callable[[dict[str, Any]], Any]
     """Parameters -> a classifier with ``fit`` and ``predict_proba``, not fitted."""
     tables: Tables
-    score: Callable[[Any, Any], float]
-    """True classes, probabilities of the positive class -> the metric of the search."""
+    score: Callable[[str, Any, Any], float]
+    """Metric, true classes, probabilities of the positive class -> its value."""
 
-    def __call__(self, trial: optuna.Trial) -> float:
-        """Score one trial on the validation rows.
+    def __call__(self, trial: optuna.Trial | ClaimedTrial) -> float | list[float]:
+        """Score one trial.
 
         Args:
-            trial: Chooses the parameters; receives one intermediate value for each fraction.
+            trial: Chooses the parameters; receives one intermediate value for each step.
 
         Returns:
-            The metric of a model that was fitted on all training rows.
+            The metric of a model that was fitted on all training rows, or its mean over the folds;
+            a list where there are several objectives.
 
         Raises:
-            optuna.TrialPruned: A smaller share of the rows already showed that it is hopeless.
+            optuna.TrialPruned: An earlier step already showed that it is hopeless.
         """
         import optuna
 
         params = suggest(trial, self.search.space)
-        reported: list[int] = []
-        subsets = nested_subsets(self.tables.train_y, self.search.fractions, self.search.seed)
-        *probes, everything = enumerate(subsets)
-        for step, rows in probes:
-            self._report(trial, step, self._fit_and_score(params, rows), reported)
-            if trial.should_prune():
+        last = self._n_steps - 1
+        figures: Figures = {}
+        for step, figures in enumerate(self._steps(params)):
+            self._note(trial, step, figures)
+            if step != last and not self.search.objectives and trial.should_prune():
                 raise optuna.TrialPruned
-        value = self._fit_and_score(params, everything[1])
-        self._report(trial, everything[0], value, reported)
-        return value
+        values = [figures[aim.metric] for aim in self.search.aims]
+        return values if self.search.objectives else values[0]
 
-    def _fit_and_score(self, params: dict[str, Any], rows: np.ndarray) -> float:
+    @property
+    def _fractions(self) -> tuple[float, ...]:
+        # With several objectives nobody looks at the way there.
+        return self.search.fractions[-1:] if self.search.objectives else self.search.fractions
+
+    @property
+    def _n_steps(self) -> int:
+        return self.search.cv.folds if self.search.cv else len(self._fractions)
+
+    @cached_property
+    def _folds(self) -> list[Fold]:
+        return draw_folds(self.tables, self.search) if self.search.cv else []
+
+    @cached_property
+    def _subsets(self) -> list[np.ndarray]:
+        return nested_subsets(self.tables.train_y, self._fractions, self.search.seed)
+
+    def _steps(self, params: dict[str, Any]) -> Iterator[Figures]:
+        """Yield what is known after each step."""
+        if self.search.cv:
+            return self._fold_after_fold(params)
+        if self.search.warm_start:
+            return self._iterations(params, self.search.warm_start)
+        return self._growing_rows(params)
+
+    def _growing_rows(self, params: dict[str, Any]) -> Iterator[Figures]:
+        x, y = self.tables.train_x, self.tables.train_y
+        for rows in self._subsets:
+            model = self.make_model(dict(params))
+            model.fit(x.iloc[rows], y.iloc[rows])
+            yield self._measure(model, self.tables.validation_x, self.tables.validation_y)
+
+    def _iterations(self, params: dict[str, Any], argument: str) -> Iterator[Figures]:
+        model = self.make_model(dict(params))
+        counts = {**self.search.fixed, **params}[argument]
+        for fraction in self._fractions:
+            model = go_on_to(model, argument, math.ceil(counts * fraction))
+            model.fit(self.tables.train_x, self.tables.train_y)
+            yield self._measure(model, self.tables.validation_x, self.tables.validation_y)
+
+    def _fold_after_fold(self, params: dict[str, Any]) -> Iterator[Figures]:
+        x, y = self.tables.train_x, self.tables.train_y
+        found: list[Figures] = []
+        for rows, held_out in self._folds:
+            model = self.make_model(dict(params))
+            model.fit(x.iloc[rows], y.iloc[rows])
+            found.append(self._measure(model, x.iloc[held_out], y.iloc[held_out]))
+            yield {name: sum(one[name] for one in found) / len(found) for name in found[0]}
+
+    def _measure(self, model: Any, x: pd.DataFrame, y: pd.Series) -> Figures:
         import numpy as np
 
-        model = self.make_model(dict(params))
-        model.fit(self.tables.train_x.iloc[rows], self.tables.train_y.iloc[rows])
         positive = list(model.classes_).index(1)
-        probability = model.predict_proba(self.tables.validation_x)[:, positive]
+        probability = model.predict_proba(x)[:, positive]
         if not np.isfinite(probability).all():
             # A metric would blame the table, and end the study instead of the trial.
             raise ValueError("the model predicts probabilities that are not finite")
-        return float(self.score(self.tables.validation_y, probability))
+        names = [aim.metric for aim in self.search.aims]
+        names += [constraint.metric for constraint in self.search.constraints]
+        return {name: float(self.score(name, y, probability)) for name in dict.fromkeys(names)}
 
-    @staticmethod
-    def _report(trial: optuna.Trial, step: int, value: float, reported: list[int]) -> None:
-        # Optuna keeps no time for an intermediate value, and a chart of it needs one.
-        reported.append(time.time_ns() // 1_000_000)
-        trial.set_user_attr(REPORTED_MS, reported)
-        trial.report(value, step)
-
-
-def check_tables(tables: Tables) -> None:
-    """Find out before a study begins whether its tables can train and score a classifier.
-
-    Raises:
-        TableError: A table is empty, or its target does not hold both 0 and 1.
-    """
-    _check_table("training", tables.train_x, tables.train_y)
-    _check_table("validation", tables.validation_x, tables.validation_y)
+    def _note(self, trial: optuna.Trial | ClaimedTrial, step: int, figures: Figures) -> None:
+        if self.search.constraints:
+            excess = [one.excess(figures[one.metric]) for one in self.search.constraints]
+            trial.set_user_attr(EXCESS, excess)
+        if not self.search.objectives:
+            trial.report(figures[self.search.metric], step)
 
 
-def bind_rows(study: optuna.Study, tables: Tables) -> None:
-    """Tie *study* to the content of *tables*: values on other rows cannot be compared.
+@dataclass(frozen=True, kw_only=True)
+class StoredObjective:
+    """An objective whose rows lie in a folder: what a worker process gets."""
 
-    Raises:
-        SearchError: The study was begun on other rows.
-    """
-    found = [
-        fingerprint_table(x.assign(target=y)).digest
-        for x, y in (
-            (tables.train_x, tables.train_y),
-            (tables.validation_x, tables.validation_y),
-        )
-    ]
-    begun = study.user_attrs.get(ROWS)
-    if begun is None:
-        study.set_user_attr(ROWS, found)
-    elif begun != found:
-        raise SearchError(
-            f"study '{study.study_name}' was begun on other rows: {begun}, now {found}",
-            "the training and validation rows the study was begun on",
-            "choose another study name",
-        )
+    make: Callable[..., Objective]
+    """Takes ``tables``."""
+    folder: Path
+    """What `mlflow_ext.tuning.rows.store_tables` has written."""
+
+    def __call__(self, trial: ClaimedTrial) -> float | list[float]:
+        """Score one trial; the first one reads the rows."""
+        return self._objective(trial)
+
+    @cached_property
+    def _objective(self) -> Objective:
+        return self.make(tables=load_tables(self.folder))
 
 
-def nested_subsets(target: Any, fractions: Sequence[float], seed: int) -> list[np.ndarray]:
-    """Draw growing shares of the rows, each holding the one before and the same mix of classes.
+def go_on_to(model: Any, argument: str, count: int) -> Any:
+    """Return *model*, or what it is made of, with a ``fit`` that goes on until *count* iterations.
 
     Args:
-        target: The class of each row, shape (n,).
-        fractions: Growing shares in (0, 1].
-        seed: Equal seeds draw equal rows.
+        model: A model whose estimator, however deep inside, takes ``warm_start``.
+        argument: The estimator's argument that counts iterations.
+        count: Iterations in all.
 
     Returns:
-        One array of row positions for each fraction, in the order of the table.
+        What to fit next; what cuts probabilities would fit a copy from the start again.
 
-    >>> [rows.tolist() for rows in nested_subsets([0, 1, 0, 1], [0.5, 1.0], seed=0)]
-    [[0, 1], [0, 1, 2, 3]]
+    Raises:
+        SearchError: Nothing inside *model* takes both.
     """
-    import numpy as np
-
-    labels = np.asarray(target)
-    random = np.random.default_rng(seed)
-    place = np.empty(len(labels))
-    classes = np.unique(labels)
-    for label in classes:
-        rows = np.flatnonzero(labels == label)
-        place[rows] = random.permutation(len(rows)) / len(rows)
-    order = np.argsort(place, kind="stable")
-    sizes = [max(len(classes), math.ceil(len(labels) * fraction)) for fraction in fractions]
-    return [np.sort(order[:size]) for size in sizes]
-
-
-def _check_table(name: str, rows: pd.DataFrame, target: pd.Series) -> None:
-    if len(rows) == 0:
-        raise TableError(name, "no rows", "at least one row of each class", "choose other months")
-    classes = sorted(set(target.unique().tolist()), key=str)
-    if classes != [0, 1]:
-        raise TableError(
-            name,
-            f"the target holds {classes[:5]}",
-            "both 0 and 1, and nothing else",
-            "choose months in which both classes occur",
+    known = model.get_params() if hasattr(model, "get_params") else {}
+    paths = [name for name in known if name == argument or name.endswith(f"__{argument}")]
+    last = argument.rpartition("__")[2]
+    switches = {name: name.removesuffix(last) + "warm_start" for name in paths}
+    able = sorted((name for name, switch in switches.items() if switch in known), key=len)
+    if not able:
+        raise SearchError(
+            f"{type(model).__name__} cannot go on from an earlier fit with more '{argument}'",
+            "an estimator that takes 'warm_start', such as a forest or gradient boosting",
+            "leave 'warm_start' out of the search: rows are then what grows",
         )
+    if able[0].startswith("estimator__") and hasattr(model, "estimator_"):
+        return go_on_to(model.estimator_, argument, count)
+    return model.set_params(**{able[0]: count, switches[able[0]]: True})

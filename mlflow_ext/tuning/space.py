@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from importlib.util import find_spec
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -14,54 +14,84 @@ from mlflow_ext.errors import SearchError, nearest, one_of
 from mlflow_ext.project import Choices, FloatRange
 
 if TYPE_CHECKING:
-    import optuna
+    from optuna.trial import BaseTrial
 
     from mlflow_ext.project import Parameter, Search
 
 
-def suggest(trial: optuna.Trial, space: Mapping[str, Parameter]) -> dict[str, Any]:
-    """Let *trial* choose a value for every parameter of *space*.
+def suggest(trial: BaseTrial, space: Mapping[str, Parameter]) -> dict[str, Any]:
+    """Let *trial* choose a value for every parameter of *space* whose conditions hold.
 
     Args:
         trial: The trial that asks.
-        space: Parameter name -> its range.
+        space: Parameter name -> its range; a condition names parameters above it.
 
     Returns:
         Parameter name -> value, in the order of *space*.
     """
-    return {name: _suggest_one(trial, name, parameter) for name, parameter in space.items()}
+    chosen: dict[str, Any] = {}
+    for name, parameter in space.items():
+        if parameter.is_active(chosen):
+            chosen[name] = _suggest_one(trial, name, parameter)
+    return chosen
+
+
+def is_whole(params: Mapping[str, Any], space: Mapping[str, Parameter]) -> bool:
+    """Say whether *params* holds a value for every parameter of *space* whose conditions hold."""
+    return params.keys() == {name for name, one in space.items() if one.is_active(params)}
+
+
+def fit_point(point: Mapping[str, Any], space: Mapping[str, Parameter]) -> dict[str, Any]:
+    """Return the part of *point* that lies in *space*; it may come from another search.
+
+    Args:
+        point: Parameter name -> value, or its text as MLflow keeps it.
+        space: The space.
+    """
+    read = {name: _read_value(point[name], one) for name, one in space.items() if name in point}
+    return {name: value for name, value in read.items() if space[name].admits(value)}
 
 
 def build_estimator(search: Search, params: Mapping[str, Any]) -> Any:
     """Make the estimator of *search* from its fixed arguments and *params*.
 
     Args:
-        search: Names the class and its fixed arguments.
-        params: Constructor argument -> value; goes before a fixed one of the same name.
+        search: Names the estimator and its fixed arguments.
+        params: Argument, or ``step__argument`` -> value; goes before a fixed one of the same name.
 
     Returns:
         The estimator, not fitted.
 
     Raises:
-        SearchError: There is no such class, or it does not take one of the arguments.
+        SearchError: There is no such estimator, or it does not take one of the arguments.
     """
-    estimator = _load_class(search.estimator)
+    source = _load(search.estimator)
     arguments = {**search.fixed, **params}
-    _check_arguments(search.estimator, estimator, arguments)
-    return estimator(**arguments)
+    own = {name: value for name, value in arguments.items() if _is_own(source, name)}
+    _check_own(search.estimator, source, own)
+    estimator = _make(search.estimator, source, own)
+    nested = {name: arguments[name] for name in arguments.keys() - own.keys()}
+    if nested:
+        known = estimator.get_params() if hasattr(estimator, "get_params") else ()
+        _check_names(search.estimator, nested, known)
+        estimator.set_params(**nested)
+    return estimator
 
 
 def check_search(search: Search) -> None:
     """Find out before a study begins whether its estimator exists and takes every argument.
 
     Raises:
-        SearchError: There is no such class, or it does not take one of the arguments.
+        SearchError: There is no such estimator, or it does not take one of the arguments.
     """
-    names = [*search.fixed, *search.space]
-    _check_arguments(search.estimator, _load_class(search.estimator), names)
+    build_estimator(search, {name: _first_value(one) for name, one in search.space.items()})
 
 
-def _suggest_one(trial: optuna.Trial, name: str, parameter: Parameter) -> Any:
+def _first_value(parameter: Parameter) -> Any:
+    return parameter.choices[0] if isinstance(parameter, Choices) else parameter.low
+
+
+def _suggest_one(trial: BaseTrial, name: str, parameter: Parameter) -> Any:
     if isinstance(parameter, Choices):
         return trial.suggest_categorical(name, parameter.choices)
     low, high, log = parameter.low, parameter.high, parameter.log
@@ -70,15 +100,53 @@ def _suggest_one(trial: optuna.Trial, name: str, parameter: Parameter) -> Any:
     return trial.suggest_int(name, parameter.low, parameter.high, step=parameter.step, log=log)
 
 
-def _load_class(path: str) -> Any:
-    module_name, _, class_name = path.rpartition(".")
-    found = getattr(_import(module_name), class_name, None)
-    if inspect.isclass(found) and hasattr(found, "fit"):
+def _read_value(value: Any, parameter: Parameter) -> Any:
+    """Turn text back into a value of *parameter*; what cannot be one stays as it is."""
+    if isinstance(parameter, Choices):
+        return next((choice for choice in parameter.choices if str(choice) == str(value)), value)
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return value
+    return number if isinstance(parameter, FloatRange) or number % 1 else int(number)
+
+
+def _load(path: str) -> Any:
+    """Find what *path* names: a class, a function that makes an estimator, or an estimator."""
+    module_name, _, name = path.rpartition(".")
+    found = getattr(_import(module_name), name, None)
+    if hasattr(found, "fit") or inspect.isfunction(found):
         return found
+    raise _no_estimator(path)
+
+
+def _make(path: str, source: Any, arguments: Mapping[str, Any]) -> Any:
+    if inspect.isclass(source):
+        return source(**arguments)
+    if not inspect.isfunction(source):
+        from sklearn.base import clone
+
+        return clone(source)
+    try:
+        made = source(**arguments)
+    except TypeError as error:
+        raise _no_estimator(path) from error
+    if hasattr(made, "fit"):
+        return made
+    raise _no_estimator(path)
+
+
+def _is_own(source: Any, name: str) -> bool:
+    """Whether the argument makes the estimator; others are set on it, or inside it."""
+    return "__" not in name and (inspect.isclass(source) or inspect.isfunction(source))
+
+
+def _no_estimator(path: str) -> SearchError:
     guess = _guess_path(path)
-    raise SearchError(
-        f"search.estimator '{path}' names no estimator class",
-        "the import path of a class with a method 'fit', such as sklearn.svm.SVC",
+    return SearchError(
+        f"search.estimator '{path}' names no estimator",
+        "the import path of a class with a method 'fit', such as sklearn.svm.SVC, of a function "
+        "that returns one, or of an estimator",
         f"write '{guess}' in project.yaml" if guess else "correct the path in project.yaml",
     )
 
@@ -123,15 +191,19 @@ def _submodules(package: str) -> list[str]:
     return [module.name for module in pkgutil.iter_modules(folders)] if folders else []
 
 
-def _check_arguments(path: str, estimator: type, names: Iterable[str]) -> None:
-    parameters = inspect.signature(estimator).parameters
-    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
-        return
+def _check_own(path: str, source: Any, names: Collection[str]) -> None:
+    if names:
+        parameters = inspect.signature(source).parameters
+        if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+            _check_names(path, names, parameters)
+
+
+def _check_names(path: str, names: Iterable[str], known: Collection[str]) -> None:
     for name in names:
-        if name not in parameters:
-            guess = nearest(name, parameters)
+        if name not in known:
+            guess = nearest(name, known)
             raise SearchError(
                 f"{path} takes no argument '{name}'",
-                one_of(parameters),
+                one_of(known),
                 f"rename '{name}' to '{guess}'" if guess else f"remove '{name}' from the search",
             )

@@ -241,3 +241,89 @@ print(type(app).__name__, answer.get_json()["mode"], is_guarded)
         check=False,
     )
     assert done.stdout.split() == ["Flask", "gated", "True"], done.stderr
+
+
+@pytest.fixture(scope="module")
+def experiments(server):
+    """Two experiments: one that the users have their rights on, one that is root's alone."""
+    shops, _ = server
+    ours, other = (shops["root"].client.create_experiment(name) for name in ("ours", "other"))
+    accounts = AuthServiceClient(shops["root"].url)
+    for user, permission in USERS.items():
+        if permission:
+            accounts.grant_user_permission(user, "experiment", ours, permission)
+    return ours, other
+
+
+def finished_run(number, **changes):
+    content = {
+        "run_id": f"{number:032x}",
+        "name": f"run-{number}",
+        "status": "FINISHED",
+        "start_ms": 1,
+        "end_ms": 2,
+        "params": {"depth": "3"},
+        "metrics": [["loss", 0.5, 2, 0]],
+        "tags": {"mlflow.user": "ann"},
+    }
+    return content | changes
+
+
+@pytest.mark.slow
+def test_runs_are_taken_in_bulk_only_from_who_may_make_runs_there(server, experiments):
+    shops, _ = server
+    ours, other = experiments
+    runs = [finished_run(number) for number in range(3)]
+    assert shops[""].tell("runs:bulk", experiment_id=ours, runs=runs)[0] == 401
+    assert shops[""].ask("runs:bulk")[0] == 401
+    for user in ("nobody", "reader"):
+        assert shops[user].ask("runs:bulk") == (200, {"max_runs": 500})
+        denied = (403, "Permission denied")
+        assert shops[user].tell("runs:bulk", experiment_id=ours, runs=runs) == denied
+    assert shops["editor"].tell("runs:bulk", experiment_id=other, runs=runs)[0] == 403
+    assert shops["editor"].tell("runs:bulk", experiment_id="777", runs=runs)[0] == 403
+    assert shops["root"].client.search_runs([ours, other]) == []
+
+    for made in (3, 0):
+        status, answer = shops["editor"].tell("runs:bulk", experiment_id=ours, runs=runs)
+        assert (status, answer) == (200, {"made": made, "completed": 0, "kept": 3 - made})
+    (run, *more) = shops["root"].client.search_runs([ours])
+    assert (len(more), run.data.metrics, run.data.params) == (2, {"loss": 0.5}, {"depth": "3"})
+    assert run.info.artifact_uri.endswith(f"/{run.info.run_id}/artifacts")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("runs", "reason"),
+    [
+        ([finished_run(9), finished_run(8, params={"a[0]": "1"})], "run 1 of the call: Invalid"),
+        ([finished_run(9), finished_run(8, status="RUNNING")], "run 1 of the call: runs.1.status"),
+        ([finished_run(9), finished_run(8, more=1)], "run 1 of the call: runs.1.more"),
+        ([finished_run(9), finished_run(9)], "is there twice"),
+        ([finished_run(number) for number in range(501)], "501 runs in one call"),
+        ({}, "runs: Input should be"),
+    ],
+)
+def test_runs_that_cannot_be_written_are_refused_by_place_and_reason(
+    server, experiments, runs, reason
+):
+    shops, _ = server
+    before = len(shops["root"].client.search_runs([experiments[0]]))
+    status, answer = shops["editor"].tell("runs:bulk", experiment_id=experiments[0], runs=runs)
+
+    assert (status, answer["error_code"]) == (400, "INVALID_PARAMETER_VALUE")
+    assert reason in answer["message"]
+    assert len(shops["root"].client.search_runs([experiments[0]])) == before
+
+
+@pytest.mark.slow
+def test_a_bulk_that_is_no_json_or_belongs_nowhere_is_refused(server, experiments):
+    shops, _ = server
+    path = f"{API}/runs:bulk"
+    assert shops["editor"].call(path, b"runs", method="POST")[0] == 400
+    headers = {"Content-Type": "application/json"}
+    for body in (b"", b"{", b"[]", b'{"experiment_id": 1, "runs": []}'):
+        status, answer = shops["editor"].call(path, body, "POST", headers)
+        assert (status, answer["error_code"]) == (400, "INVALID_PARAMETER_VALUE")
+    status, answer = shops["root"].tell("runs:bulk", experiment_id="777", runs=[])
+    assert (status, answer["error_code"]) == (404, "RESOURCE_DOES_NOT_EXIST")

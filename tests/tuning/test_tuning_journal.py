@@ -10,7 +10,8 @@ from tiny_study import NAME, SEARCH
 from mlflow_ext.errors import SearchError, StoreUnreachableError
 from mlflow_ext.project import FloatRange
 from mlflow_ext.tuning.attributes import STUDY_ID
-from mlflow_ext.tuning.journal import KernelLock, journal_file, open_study, quiet_optuna
+from mlflow_ext.tuning.backend import KernelLock
+from mlflow_ext.tuning.journal import journal_file, open_study, quiet_optuna
 
 NAMES = [
     "a/b",
@@ -101,12 +102,28 @@ def test_another_search_under_the_same_name_is_refused_and_the_difference_shown(
     with pytest.raises(SearchError, match=r"begun with another search") as error:
         open_study(replace(SEARCH, **{key: value}), NAME, tmp_path)
     assert key in error.value.found
-    assert "another study name" in error.value.fix
+    assert f"{NAME}-2" in error.value.fix
+    assert "to extend it" in error.value.expected
+
+
+def test_the_difference_is_shown_with_what_was_and_what_is(tmp_path):
+    open_study(SEARCH, NAME, tmp_path)
+    slope = FloatRange(type="float", low=-2.0, high=3.0)
+    other = replace(SEARCH, space={"slope": slope}, sampler="random")
+
+    with pytest.raises(SearchError) as error:
+        open_study(other, NAME, tmp_path)
+    found = error.value.found
+    assert "sampler was not set, is random" in found
+    assert "space.slope was {'type': 'float', 'low': -2.0, 'high': 2.0}" in found
+    assert "is {'type': 'float', 'low': -2.0, 'high': 3.0}" in found
+    assert "space.kind was" in found
+    assert "seed" not in found.partition("another search:")[2]
 
 
 def test_more_trials_and_more_time_are_no_other_search(tmp_path):
     open_study(SEARCH, NAME, tmp_path)
-    longer = open_study(replace(SEARCH, n_trials=500, timeout=9.0), NAME, tmp_path)
+    longer = open_study(replace(SEARCH, n_trials=500, timeout=9.0, workers=4), NAME, tmp_path)
 
     assert longer.study_name == NAME
 

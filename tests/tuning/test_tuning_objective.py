@@ -1,5 +1,6 @@
 """A trial is scored on growing shares of the rows, and stopped when it is hopeless."""
 
+import time
 from dataclasses import replace
 from itertools import pairwise
 
@@ -8,11 +9,13 @@ import optuna
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny_study import SEARCH, TinyModel, auc, make_tables
+from tiny_study import SEARCH, TinyModel, auc, make_tables, score
 
 from mlflow_ext.errors import TableError
 from mlflow_ext.tuning.attributes import REPORTED_MS
-from mlflow_ext.tuning.objective import Objective, check_tables, nested_subsets
+from mlflow_ext.tuning.objective import Objective
+from mlflow_ext.tuning.rows import check_tables, nested_subsets
+from mlflow_ext.tuning.trials import Claim, run_trial
 
 PARAMS = {"slope": 1.0, "scale": 0.1, "power": 1, "kind": "line"}
 
@@ -26,7 +29,7 @@ def run_one(pruner, make_model=lambda params: TinyModel(**params), **changes):
     study = optuna.create_study(direction="maximize", pruner=pruner)
     study.enqueue_trial(PARAMS)
     objective = Objective(
-        search=replace(SEARCH, **changes), make_model=make_model, tables=make_tables(), score=auc
+        search=replace(SEARCH, **changes), make_model=make_model, tables=make_tables(), score=score
     )
     study.optimize(objective, n_trials=1)
     return study.trials[0]
@@ -42,13 +45,29 @@ def test_the_value_is_the_metric_of_a_model_fitted_on_all_rows():
 
 
 def test_each_fraction_reports_one_value_with_its_time():
-    trial = run_one(optuna.pruners.NopPruner(), fractions=(0.1, 0.5, 1.0))
+    search = replace(SEARCH, fractions=(0.1, 0.5, 1.0))
+    objective = Objective(
+        search=search, make_model=lambda p: TinyModel(**p), tables=make_tables(), score=score
+    )
+    claim, asked = Claim(number=0, params=PARAMS, n_values=1, is_prunable=True), []
+    begin = time.time_ns() // 1_000_000
+    outcome = run_trial(objective, claim, lambda number, reports: asked.append(reports))
+    end = time.time_ns() // 1_000_000
 
-    assert sorted(trial.intermediate_values) == [0, 1, 2]
-    assert trial.intermediate_values[2] == trial.value
-    times = trial.user_attrs[REPORTED_MS]
-    begin, end = (t.timestamp() * 1000 for t in (trial.datetime_start, trial.datetime_complete))
-    assert begin - 1 <= times[0] <= times[1] <= times[2] <= end + 1
+    assert [list(reports) for reports in asked] == [[0], [1]], "told at once, to be judged"
+    assert outcome.reports == {2: outcome.values[0]}, "told with the outcome"
+    times = outcome.attributes[REPORTED_MS]
+    assert begin <= times[0] <= times[1] <= times[2] <= end
+
+
+def test_without_a_pruner_nobody_is_asked_on_the_way():
+    objective = Objective(
+        search=SEARCH, make_model=lambda p: TinyModel(**p), tables=make_tables(), score=score
+    )
+    claim = Claim(number=0, params=PARAMS, n_values=1, is_prunable=False)
+    outcome = run_trial(objective, claim, lambda number, reports: pytest.fail("asked"))
+
+    assert list(outcome.reports) == [0, 1]
 
 
 def test_a_pruned_trial_stops_after_the_share_that_showed_it_is_hopeless():
@@ -81,7 +100,7 @@ def test_a_model_that_predicts_nan_fails_its_trial_not_the_study():
 def test_a_median_pruner_stops_the_worst_of_many():
     study = optuna.create_study(direction="maximize", pruner=optuna.pruners.MedianPruner())
     objective = Objective(
-        search=SEARCH, make_model=lambda p: TinyModel(**p), tables=make_tables(), score=auc
+        search=SEARCH, make_model=lambda p: TinyModel(**p), tables=make_tables(), score=score
     )
     for _ in range(6):
         study.enqueue_trial(PARAMS)

@@ -1,31 +1,32 @@
-"""One page of plots that needs no network, and the study's summary on its run."""
+"""One page of plots that needs no network, and each plot as a picture."""
 
-import json
 import math
 import re
-from dataclasses import replace
 
-import mlflow
+import matplotlib as mpl
 import optuna
 import pytest
+from matplotlib import pyplot
 from plotly.offline import get_plotlyjs
-from tiny_study import NAME, SEARCH, make_task
+from small_studies import define, study_of
 
-from mlflow_ext.tuning import tune
-from mlflow_ext.tuning.attributes import STUDY_ID
-from mlflow_ext.tuning.plots import LEADERBOARD, render_plots
+from mlflow_ext.tuning.plots import draw_page, draw_pictures, view_objectives
 
-TITLES = ["History", "Importances", "Parallel coordinates", "Slices"]
+ONE = [
+    "History",
+    "Importances by fANOVA",
+    "Importances by PED-ANOVA",
+    "Parallel coordinates",
+    "Slices",
+    "Contours",
+    "Distribution",
+]
+TITLES = [*ONE, "Timeline"]
+PNG = b"\x89PNG\r\n\x1a\n"
 
 
-def study_of(*values, params=2, name=NAME):
-    study = optuna.create_study(study_name=name, sampler=optuna.samplers.RandomSampler(seed=0))
-    for value in values:
-        trial = study.ask()
-        for number in range(params):
-            trial.suggest_float(f"p{number}", 0, 1)
-        study.tell(trial, value)
-    return study
+def page_of(study):
+    return draw_page(view_objectives(study))
 
 
 def sections(page):
@@ -33,83 +34,117 @@ def sections(page):
     return dict(zip(parts[1::2], parts[2::2], strict=True))
 
 
+def is_drawn(part):
+    return "Plotly.newPlot" in part
+
+
 def test_the_page_holds_every_plot_and_loads_nothing_from_anywhere():
-    page = render_plots(study_of(1.0, 3.0, 2.0, 5.0, 4.0), "roc_auc")
+    page = page_of(study_of(1.0, 3.0, None, 2.0, "pruned", 5.0, 4.0))
 
     assert list(sections(page)) == TITLES
-    assert all("Plotly.newPlot" in part for part in sections(page).values())
+    assert all(map(is_drawn, sections(page).values()))
     own = page.replace(get_plotlyjs(), "")
     assert len(own) < len(page) / 10
     assert not re.search(r"<script[^>]+src|<link|<img|<iframe|import\(|@import|fetch\(", own)
     assert len(page) < 8_000_000
 
 
-@pytest.mark.parametrize("values", [(), (math.inf,), (1.0,), (math.inf, -math.inf), (2.0, 2.0)])
+@pytest.mark.parametrize("values", [(), (None,), ("pruned",), (math.inf,), (1.0,), (2.0, 2.0)])
 def test_what_cannot_be_drawn_is_said_instead(values):
-    parts = sections(render_plots(study_of(*values), "roc_auc"))
+    parts = sections(page_of(study_of(*values)))
 
     assert list(parts) == TITLES
-    assert "Not drawn: " in parts["Importances"]
-    for part in parts.values():
-        assert ("Plotly.newPlot" in part) != ("Not drawn: " in part)
+    assert "Not drawn: " in parts["Importances by fANOVA"]
+    assert all(is_drawn(part) != ("Not drawn: " in part) for part in parts.values())
+    assert is_drawn(parts["Timeline"]) == bool(values)
 
 
-def test_one_parameter_is_enough_for_a_page():
-    parts = sections(render_plots(study_of(1.0, 2.0, 3.0, params=1), "roc_auc"))
+def test_one_parameter_is_enough_for_all_but_a_contour():
+    parts = sections(page_of(study_of(1.0, 2.0, 3.0, params=1)))
 
-    assert all("Plotly.newPlot" in part for part in parts.values())
+    assert "a contour needs two parameters" in parts.pop("Contours")
+    assert all(map(is_drawn, parts.values()))
+
+
+def test_an_infinite_value_spoils_no_plot():
+    assert all(map(is_drawn, sections(page_of(study_of(1.0, math.inf, 2.0, 3.0))).values()))
 
 
 def test_the_name_of_a_study_cannot_break_the_page():
-    page = render_plots(study_of(1.0, 2.0, name="</title><script>alert('x')</script>"), "auc")
+    page = page_of(study_of(1.0, 2.0, name="</title><script>alert('x')</script>"))
 
     assert "<script>alert" not in page
     assert "&lt;script&gt;alert" in page
 
 
+def test_every_objective_has_its_plots_and_all_together_a_front():
+    study = define(study_of((1.0, 5.0), (2.0, 4.0), (3.0, 6.0)), "auc", "seconds")
+    titles = list(sections(page_of(study)))
+
+    assert titles[0] == "Pareto front"
+    assert titles[1:-1] == [f"{title}: {metric}" for metric in ("auc", "seconds") for title in ONE]
+
+
+def test_a_wide_and_long_study_stays_a_small_page():
+    study = study_of(*map(float, range(300)), params=25)
+    page = page_of(study)
+
+    assert all(map(is_drawn, sections(page).values()))
+    assert len(page) - len(get_plotlyjs()) < 3_000_000
+
+
 @pytest.fixture
-def tuned(tracking, tmp_path):
-    search = replace(SEARCH, n_trials=12)
-    with mlflow.start_run() as run:
-        result = tune(make_task(tmp_path / "studies", search))
-    return tracking, run.info.run_id, result
+def pictures():
+    return draw_pictures(view_objectives(study_of(1.0, 3.0, None, 2.0, 5.0)))
 
 
-def test_the_leaderboard_is_a_table_with_the_best_trial_first(tuned):
-    _, run_id, result = tuned
-    table = mlflow.load_table(LEADERBOARD, run_ids=[run_id])
-
-    assert len(table) == 12
-    assert table["trial"][0] == result.best_trial
-    assert table["value"][0] == result.best_value
-    assert {"trial", "state", "value", "seconds", *SEARCH.space} <= set(table.columns)
-    complete = table[table["state"] == "COMPLETE"]
-    assert complete["value"].is_monotonic_decreasing
-    assert complete.index.tolist() == list(range(len(complete)))
-
-
-def test_the_run_of_the_study_carries_its_summary(tuned):
-    client, run_id, result = tuned
-    data = client.get_run(run_id).data
-
-    assert data.params["study.name"] == NAME
-    assert (data.params["study.seed"], data.params["study.sampler"]) == ("3", "tpe")
-    assert data.metrics["study.best_roc_auc"] == result.best_value
-    assert data.metrics["study.n_complete"] == result.n_complete
-    assert json.loads(data.tags["mlflow_ext.study.best_params"]) == result.best_params
-    assert f"optuna {optuna.__version__}" in data.tags["mlflow_ext.study.versions"]
-    assert re.fullmatch("[0-9a-f]{64}", data.tags["mlflow_ext.study.journal_sha256"])
-    assert re.fullmatch("[0-9a-f]{32}", data.tags[STUDY_ID])
-    names = [file.path for file in client.list_artifacts(run_id, "study")]
-    assert names == ["study/leaderboard.json", "study/plots.html", "study/summary.json"]
+def test_every_plot_is_a_picture_too(pictures):
+    assert list(pictures) == [
+        "history",
+        "importances-by-fanova",
+        "importances-by-ped-anova",
+        "parallel-coordinates",
+        "slices",
+        "contours",
+        "distribution",
+        "timeline",
+    ]
+    assert all(picture.startswith(PNG) for picture in pictures.values())
 
 
-def test_going_on_with_a_study_replaces_its_summary(tuned, tmp_path):
-    client, run_id, _ = tuned
-    client.log_table(run_id, {"other": [1]}, "other.json")
-    with mlflow.start_run(run_id=run_id):
-        tune(make_task(tmp_path / "studies", replace(SEARCH, n_trials=15)))
+def test_what_cannot_be_drawn_is_no_picture():
+    assert list(draw_pictures(view_objectives(study_of(None)))) == ["timeline"]
 
-    assert len(mlflow.load_table(LEADERBOARD, run_ids=[run_id])) == 15
-    assert len(mlflow.load_table("other.json", run_ids=[run_id])) == 1
-    assert client.get_run(run_id).data.metrics["study.n_trials"] == 15
+
+def test_drawing_leaves_pyplot_as_it_was():
+    mine = pyplot.figure()
+    mine.gca().plot([1, 2])
+    style = dict(mpl.rcParams)
+    draw_pictures(view_objectives(study_of(1.0, 2.0, 3.0)))
+
+    assert pyplot.get_fignums() == [mine.number]
+    assert pyplot.gcf() is mine
+    assert dict(mpl.rcParams) == style
+    pyplot.close(mine)
+
+
+def test_drawing_opens_no_window_and_gives_the_backend_back():
+    before = mpl.get_backend()
+    pyplot.switch_backend("svg")
+    draw_pictures(view_objectives(study_of(1.0, 2.0, 3.0)))
+
+    assert mpl.get_backend() == "svg"
+    assert pyplot.get_fignums() == []
+    pyplot.switch_backend(before)
+
+
+def test_a_plot_that_breaks_leaves_no_figure_behind(monkeypatch):
+    def plot_edf(*_, **__):
+        pyplot.figure()
+        raise RuntimeError("half-way")
+
+    monkeypatch.setattr(optuna.visualization.matplotlib, "plot_edf", plot_edf)
+    pictures = draw_pictures(view_objectives(study_of(1.0, 2.0)))
+
+    assert "distribution" not in pictures
+    assert pyplot.get_fignums() == []

@@ -13,9 +13,10 @@ from tiny_study import NAME, SEARCH, essence
 from mlflow_ext.errors import SearchError
 from mlflow_ext.process import current_process
 from mlflow_ext.tuning.attributes import ATTEMPT, ERROR, OWNER, RETRY_OF
+from mlflow_ext.tuning.desk import MAX_ATTEMPTS
 from mlflow_ext.tuning.journal import open_study
 from mlflow_ext.tuning.space import suggest
-from mlflow_ext.tuning.study import MAX_ATTEMPTS, run_study
+from mlflow_ext.tuning.study import run_study
 
 DEAD = "{}:1:1.0".format(current_process().rsplit(":", 2)[0])
 ELSEWHERE = "elsewhere.example.org:1:1.0"
@@ -31,9 +32,8 @@ def bowl(trial):
 
 
 def run(folder, n_trials=14, objective=bowl, **changes):
-    on_trial = changes.pop("on_trial", None)
     search = replace(SEARCH, n_trials=n_trials, **changes)
-    return run_study(search, objective, name=NAME, storage_dir=folder, on_trial=on_trial)
+    return run_study(search, objective, name=NAME, storage_dir=folder)
 
 
 def trials_of(folder, **changes):
@@ -91,9 +91,14 @@ def test_a_study_that_goes_on_runs_only_what_is_missing_and_proposes_the_same(
     tmp_path, sampler, pruner
 ):
     kinds, seen = {"sampler": sampler, "pruner": pruner}, []
+
+    def noted(trial):
+        seen.append(trial.number)
+        return bowl(trial)
+
     run(tmp_path / "whole", 18, **kinds)
     for n_trials in (4, 4, 13, 18):
-        run(tmp_path / "parts", n_trials, on_trial=lambda t: seen.append(t.number), **kinds)
+        run(tmp_path / "parts", n_trials, noted, **kinds)
 
     assert seen == list(range(18))
     whole, parts = (essence(trials_of(tmp_path / f, **kinds)) for f in ("whole", "parts"))

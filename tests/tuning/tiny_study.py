@@ -1,7 +1,7 @@
 """A study small enough to run hundreds of trials, as a program that can be killed on cue.
 
 ``python tiny_study.py FOLDER N_TRIALS STALL`` runs it under MLflow. STALL is ``fit:N`` (stops in
-the N-th fit), ``log:N`` (stops between making and ending the N-th child run) or ``no``.
+the N-th fit) or ``no``.
 """
 
 import sys
@@ -62,6 +62,17 @@ def auc(y, probability):
     return roc_auc_score(y, probability)
 
 
+def score(metric, y, probability):
+    """The metrics of a search; those of the package would be more than a tiny model needs."""
+    if metric == "brier":
+        return float(((probability - y) ** 2).mean())
+    return auc(y, probability)
+
+
+def make_tiny(params):
+    return TinyModel(**params)
+
+
 def make_tables(rows=200):
     random = np.random.default_rng(0)
     x = pd.DataFrame(random.normal(size=(rows, 3)), columns=list("abc"))
@@ -70,14 +81,14 @@ def make_tables(rows=200):
     return Tables(train_x=x[:half], train_y=y[:half], validation_x=x[half:], validation_y=y[half:])
 
 
-def make_task(folder, search=SEARCH, make_model=lambda params: TinyModel(**params), name=NAME):
+def make_task(folder, search=SEARCH, make_model=make_tiny, name=NAME):
     return TuningTask(
         name=name,
         storage_dir=Path(folder),
         search=replace(search, estimator="tiny_study.TinyModel"),
         make_model=make_model,
         tables=make_tables(),
-        score=auc,
+        score=score,
     )
 
 
@@ -107,25 +118,10 @@ def stalling_model(at):
     return make_model
 
 
-def stall_when_logging(at):
-    import mlflow
-
-    calls, log_batch = count(1), mlflow.MlflowClient.log_batch
-
-    def stalling_log_batch(self, *args, **kwargs):
-        if next(calls) == at:
-            stall()
-        return log_batch(self, *args, **kwargs)
-
-    mlflow.MlflowClient.log_batch = stalling_log_batch
-
-
 def main(folder, n_trials, where):
     import mlflow
 
     kind, _, at = where.partition(":")
-    if kind == "log":
-        stall_when_logging(int(at))
     make_model = stalling_model(int(at) if kind == "fit" else None)
     mlflow.set_experiment("test")
     with mlflow.start_run():

@@ -15,17 +15,56 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from mlflow_ext.errors import WindowError
-from mlflow_ext.settings import read_settings
+from mlflow_ext.project.search import (
+    STRICT,
+    Aim,
+    Choices,
+    Constraint,
+    CrossValidation,
+    Direction,
+    FloatRange,
+    IntRange,
+    Parameter,
+    Search,
+    Text,
+    adjust_search,
+)
+from mlflow_ext.settings import ContradictionError, read_settings
 
-STRICT = ConfigDict(extra="forbid", strict=True)
+__all__ = [
+    "STRICT",
+    "Aim",
+    "Choices",
+    "Constraint",
+    "CrossValidation",
+    "Direction",
+    "Features",
+    "FloatRange",
+    "Gates",
+    "IntRange",
+    "Kpi",
+    "Parameter",
+    "Project",
+    "Promotion",
+    "Search",
+    "Source",
+    "Split",
+    "StageRule",
+    "Target",
+    "Text",
+    "Windows",
+    "adjust_search",
+    "load_project",
+    "month_range",
+    "project_digest",
+]
+
 MONTH_PATTERN = r"^\d{4}-(0[1-9]|1[0-2])$"
 Month = Annotated[str, Field(pattern=MONTH_PATTERN)]
-Text = Annotated[str, Field(min_length=1)]
-Direction = Literal["maximize", "minimize"]
 Stage = Literal["Staging", "Production"]
 
 
@@ -137,82 +176,6 @@ class Features:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class FloatRange:
-    """A real hyper-parameter in [low, high]."""
-
-    type: Literal["float"]
-    low: float
-    high: float
-    log: bool = False
-    step: float | None = None
-
-    @model_validator(mode="after")
-    def _ordered(self) -> FloatRange:
-        _check_range(self.low, self.high, self.log, self.step)
-        return self
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class IntRange:
-    """A whole hyper-parameter in [low, high]."""
-
-    type: Literal["int"]
-    low: int
-    high: int
-    log: bool = False
-    step: int = 1
-
-    @model_validator(mode="after")
-    def _ordered(self) -> IntRange:
-        _check_range(self.low, self.high, self.log, None if self.step == 1 else self.step)
-        return self
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class Choices:
-    """A categorical hyper-parameter."""
-
-    type: Literal["categorical"]
-    choices: Annotated[tuple[bool | int | float | str | None, ...], Field(min_length=1)]
-
-
-Parameter = Annotated[FloatRange | IntRange | Choices, Field(discriminator="type")]
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class Search:
-    """How the estimator is tuned."""
-
-    estimator: Text
-    """Import path of a scikit-learn estimator class."""
-    space: Annotated[dict[str, Parameter], Field(min_length=1)]
-    """Constructor argument of the estimator -> its range."""
-    metric: Text
-    """The metric that is optimised on the validation rows."""
-    direction: Direction
-    fixed: dict[str, Any] = Field(default_factory=dict)
-    """Constructor arguments that are not searched."""
-    n_trials: Annotated[int, Field(ge=1)] = 20
-    timeout: Annotated[float, Field(gt=0)] | None = None
-    """Seconds after which no new trial starts; None means no limit."""
-    seed: Annotated[int, Field(ge=0)] = 0
-    fractions: Annotated[tuple[float, ...], Field(min_length=1)] = (0.1, 0.3, 1.0)
-    """Growing shares of the training rows; after each one a hopeless trial is pruned."""
-    sampler: Literal["tpe", "random"] = "tpe"
-    pruner: Literal["median", "hyperband", "none"] = "median"
-
-    @model_validator(mode="after")
-    def _growing(self) -> Search:
-        grows = list(self.fractions) == sorted(set(self.fractions))
-        if not grows or self.fractions[0] <= 0 or self.fractions[-1] != 1.0:
-            raise ValueError(f"fractions {list(self.fractions)} must grow from above 0 to 1.0")
-        overlap = sorted(set(self.fixed) & set(self.space))
-        if overlap:
-            raise ValueError(f"{overlap} are both fixed and searched")
-        return self
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
 class Gates:
     """Which suites judge which table, and which gates judge the model."""
 
@@ -278,6 +241,19 @@ class Project:
             raise ValueError(f"the target '{self.target.column}' is among the features")
         return self
 
+    @model_validator(mode="after")
+    def _search_moves_as_judged(self) -> Project:
+        judged = {kpi.metric: kpi.direction for kpi in self.kpis}
+        for aim in self.search.aims:
+            if judged.get(aim.metric, aim.direction) != aim.direction:
+                raise ContradictionError(
+                    f"the KPI {aim.metric} is to {judged[aim.metric]}, the search to "
+                    f"{aim.direction} it",
+                    "search",
+                    "direction" if aim.metric == self.search.metric else "objectives",
+                )
+        return self
+
 
 def load_project(file: Path) -> Project:
     """Read and check project.yaml.
@@ -325,12 +301,3 @@ def _month_number(month: str) -> int:
 
 def _month_name(number: int) -> str:
     return f"{number // 12:04d}-{number % 12 + 1:02d}"
-
-
-def _check_range(low: float, high: float, log: bool, step: float | None) -> None:
-    if low >= high:
-        raise ValueError(f"low {low} must be below high {high}")
-    if log and low <= 0:
-        raise ValueError(f"a log range needs low > 0, found {low}")
-    if log and step is not None:
-        raise ValueError("a log range takes no step")

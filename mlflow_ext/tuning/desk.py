@@ -1,0 +1,184 @@
+"""The one place of a process where trials of a study are given out and taken back.
+
+Every trial carries the name of the process that gave it out. Who comes next finds the trials that
+are still marked as running, asks whether their processes live, and has the others repeated.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any
+
+from mlflow_ext.process import current_process
+from mlflow_ext.tuning.attributes import ATTEMPT, OWNER, RETRY_OF
+from mlflow_ext.tuning.heartbeat import beating, has_died
+from mlflow_ext.tuning.samplers import has_stagnated, make_pruner, make_sampler, next_point
+from mlflow_ext.tuning.space import is_whole, suggest
+
+if TYPE_CHECKING:
+    import optuna
+    from optuna.trial import FrozenTrial
+
+    from mlflow_ext.project import Search
+    from mlflow_ext.tuning.stores import StudyStore
+    from mlflow_ext.tuning.trials import Claim, Outcome, Reports
+
+# Parameters that end a process (out of memory, a crash in C) must not end every one that resumes.
+MAX_ATTEMPTS = 5
+
+
+class Desk:
+    """Gives out the trials that a study still lacks.
+
+    Args:
+        store: Where the study lies.
+        study: The study.
+        search: Space, sampler, pruner, and how many trials in how much time.
+    """
+
+    def __init__(self, store: StudyStore, study: optuna.Study, search: Search) -> None:
+        self._store, self._study, self._search = store, study, search
+        self._study.pruner = make_pruner(search)
+        self._deadline = time.monotonic() + (search.timeout or math.inf)
+        self._owner = current_process()
+        self._given: dict[int, optuna.Trial] = {}
+        self._has_begun = False
+        self._seen = 0
+        self._repeated: set[int] = set()
+
+    def exclusive(self) -> AbstractContextManager[None]:
+        """Keep other processes off; in a journal, all that is said inside is one write."""
+        return self._store.exclusive()
+
+    def showing_life(self) -> AbstractContextManager[None]:
+        """Let other machines see that this process lives, where they can look at the study."""
+        return beating(self._study) if self._search.storage else nullcontext()
+
+    def claim(self) -> Claim | None:
+        """Give out the next trial, or None when there are enough."""
+        with self.exclusive():
+            trial = None if self._is_over() else self._next()
+            return self._register(trial) if trial else None
+
+    def count_missing(self) -> int:
+        """Return how many trials the study lacks, those of dead processes among them."""
+        with self.exclusive():
+            self._repeat(self._is_orphan, blame=1)
+            return max(0, self._search.n_trials - self._count_begun())
+
+    def judge(self, number: int, reports: Reports) -> bool:
+        """Take intermediate values of trial *number* and say whether to prune it."""
+        with self.exclusive():
+            for step, value in reports.items():
+                self._given[number].report(value, step)
+            return bool(self._given[number].should_prune())
+
+    def tell(self, outcome: Outcome) -> None:
+        """Take back a trial that has ended."""
+        from optuna.trial import TrialState
+
+        with self.exclusive():
+            trial = self._given.pop(outcome.number)
+            if not self._search.objectives:  # Optuna takes none where values cannot be compared
+                for step, value in outcome.reports.items():
+                    trial.report(value, step)
+            for key, value in outcome.attributes.items():
+                trial.set_user_attr(key, value)
+            self._study.tell(trial, outcome.values or None, TrialState[outcome.state])
+
+    def repeat(self, numbers: Collection[int], *, blame: int) -> None:
+        """Have trials that were given out repeated later.
+
+        Args:
+            numbers: The trials.
+            blame: 1 when their parameters may be what ended their process, 0 when they are not.
+        """
+        with self.exclusive():
+            self._repeat(lambda trial: trial.number in numbers, blame)
+            for number in numbers:
+                self._given.pop(number, None)
+
+    def abandon(self) -> None:
+        """Have everything repeated that is still out: no trial is to blame for what ends us."""
+        if self._given:
+            self.repeat(tuple(self._given), blame=0)
+
+    def _is_over(self) -> bool:
+        # The first one always begins: a budget too small for any would never end.
+        is_late = self._has_begun and time.monotonic() >= self._deadline
+        return is_late or (self._search.terminator and has_stagnated(self._study))
+
+    def _next(self) -> optuna.Trial | None:
+        self._repeat(self._is_orphan, blame=1)
+        begun = self._count_begun()
+        if begun >= self._search.n_trials:
+            return None
+        if self._search.sampler == "grid" and not self._queue_point():
+            return None
+        self._study.sampler = make_sampler(self._search, begun)
+        return self._study.ask()
+
+    def _count_begun(self) -> int:
+        """Count the trials, but those that wait and those that others repeat."""
+        repeated = self._list_repeated()
+        return self._seen - len(repeated) - len(self._list_open("WAITING"))
+
+    def _register(self, trial: optuna.Trial) -> Claim:
+        from mlflow_ext.tuning.trials import Claim
+
+        self._has_begun = True
+        self._given[trial.number] = trial
+        trial.set_user_attr(OWNER, self._owner)
+        return Claim(
+            number=trial.number,
+            params=suggest(trial, self._search.space),
+            n_values=len(self._search.aims),
+            is_prunable=self._search.pruner != "none",
+        )
+
+    def _queue_point(self) -> bool:
+        """Make sure that a point of the grid waits; say whether there is one left."""
+        if self._list_open("WAITING"):
+            return True
+        point = next_point(self._search, [t.params for t in self._study.get_trials(deepcopy=False)])
+        if point is not None:
+            self._study.enqueue_trial(point)
+        return point is not None
+
+    def _list_open(self, state: str) -> list[FrozenTrial]:
+        from optuna.trial import TrialState
+
+        return self._study.get_trials(deepcopy=False, states=(TrialState[state],))
+
+    def _list_repeated(self) -> set[int]:
+        """Return the numbers of the trials that others repeat; looks at each trial once."""
+        trials = self._study.get_trials(deepcopy=False)
+        retries = (t.user_attrs[RETRY_OF] for t in trials[self._seen :] if RETRY_OF in t.user_attrs)
+        self._repeated.update(retries)
+        self._seen = len(trials)
+        return self._repeated
+
+    def _is_orphan(self, trial: FrozenTrial) -> bool:
+        owner = trial.user_attrs.get(OWNER)
+        # A process names itself while it holds the lock, so whoever did not is gone.
+        return trial.number not in self._given and (owner is None or has_died(self._study, owner))
+
+    def _repeat(self, is_over: Callable[[FrozenTrial], bool], blame: int) -> None:
+        """Queue every running trial that *is_over* again, and end it."""
+        from optuna.trial import TrialState
+
+        repeated = self._list_repeated()
+        for trial in self._list_open("RUNNING"):
+            if not is_over(trial):
+                continue
+            attempt = trial.user_attrs.get(ATTEMPT, 1) + blame
+            # First queued, then ended: a crash in between loses nothing.
+            if trial.number not in repeated and attempt <= MAX_ATTEMPTS:
+                # Half a proposal is dropped: the sampler, seeded alike, makes the whole one again.
+                params = trial.params if is_whole(trial.params, self._search.space) else {}
+                attributes: dict[str, Any] = {RETRY_OF: trial.number, ATTEMPT: attempt}
+                self._study.enqueue_trial(params, user_attrs=attributes)
+            self._study.tell(trial.number, state=TrialState.FAIL)

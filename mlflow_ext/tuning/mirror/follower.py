@@ -1,0 +1,142 @@
+"""A thread that follows a study and shows its finished trials in MLflow, batch by batch.
+
+The search never waits for it and never fails because of it: the journal holds everything, so what
+a tracking server does not take now can be written later, from any process.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import logging
+import shlex
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from mlflow_ext.tracking.address import hide_password
+from mlflow_ext.tuning.mirror.content import begin_ms
+from mlflow_ext.tuning.mirror.place import StudyRun
+from mlflow_ext.tuning.mirror.reconciliation import finished_trials, reconcile
+
+if TYPE_CHECKING:
+    import optuna
+    from optuna.trial import FrozenTrial
+
+    from mlflow_ext.tracking.writer import Writer
+
+POLL_SECONDS = 1.0
+LONGEST_PAUSE = 30.0
+PATIENCE = 30.0
+"""So long the end of a search waits for a mirror that makes no progress."""
+CAUSE_LENGTH = 200
+SYNC = "mlflow-ext tune sync {}"
+
+_logger = logging.getLogger(__name__)
+
+
+@contextmanager
+def following(place: StudyRun, study: optuna.Study) -> Iterator[Follower]:
+    """Show the trials of *study* as they finish, until the block ends; then the rest of them.
+
+    Whatever ends the block, the rest is written first: an exception, Ctrl-C, or a SIGTERM for which
+    the program has no plans of its own. What could not be written is told in one line.
+
+    Args:
+        place: Where the trials appear.
+        study: A handle of its own, for the search's may show what is not on disk yet.
+    """
+    follower = Follower(place, study)
+    with _unwinding_on_sigterm():
+        follower.start()
+        try:
+            yield follower
+        finally:
+            follower.finish()
+
+
+class Follower:
+    """Shows the trials of one study; of those it has shown it keeps the numbers alone."""
+
+    def __init__(self, place: StudyRun, study: optuna.Study) -> None:
+        self.error: Exception | None = None
+        """Why the last attempt failed; None after one that did not."""
+        self._place, self._study = place, study
+        self._writer: Writer | None = None
+        self._shown: set[int] = set()
+        self._ending = threading.Event()
+        # A daemon: a server that has stopped to answer keeps no process from ending.
+        follow = contextvars.copy_context().run  # with MLflow's workspace
+        self._thread = threading.Thread(target=follow, args=(self._follow,), daemon=True)
+
+    def start(self) -> None:
+        """Begin to follow."""
+        self._thread.start()
+
+    def finish(self) -> None:
+        """Write the rest, and say in one line what could not be written."""
+        self._ending.set()
+        is_slow = False
+        while self._thread.is_alive() and not is_slow:
+            before = len(self._shown)
+            self._thread.join(PATIENCE)
+            is_slow = len(self._shown) == before
+        if left := len(self._missing()):
+            name = self._place.study_name
+            said = str(self.error or "the store does not answer").partition("\n")[0]
+            cause = hide_password(said)[:CAUSE_LENGTH]
+            text = "%d trials of study '%s' are not in MLflow yet (%s). To show them: %s"
+            _logger.warning(text, left, name, cause, SYNC.format(shlex.quote(name)))
+
+    def _missing(self) -> list[FrozenTrial]:
+        return [t for t in finished_trials(self._study) if t.number not in self._shown]
+
+    def _follow(self) -> None:
+        pause = POLL_SECONDS
+        while not self._ending.wait(pause):
+            self._attempt(is_last=False)
+            pause = min(2 * pause, LONGEST_PAUSE) if self.error else POLL_SECONDS
+        self._attempt(is_last=True)
+
+    def _attempt(self, is_last: bool) -> None:
+        try:
+            self._show(is_last)
+            self.error = None
+        except Exception as error:  # whatever a store raises concerns the mirror, not the search
+            self.error = error
+
+    def _show(self, is_last: bool) -> None:
+        due = self._missing()
+        if not due:
+            return
+        writer = self._open_writer()
+        # Where doubles can come from another machine, the end looks at everything once more.
+        is_whole = is_last and not writer.is_idempotent
+        trials = finished_trials(self._study) if is_whole else due
+        since = min(map(begin_ms, due)) if self._shown and not is_whole else 0
+        for numbers, _ in reconcile(self._place, writer, trials, since):
+            self._shown.update(numbers)
+
+    def _open_writer(self) -> Writer:
+        """Ask the store anew while it takes single calls alone: one that is dead says so soon."""
+        from mlflow_ext.tracking.writer import open_writer
+
+        if self._writer is None or not self._writer.is_idempotent:
+            self._writer = open_writer(self._place.client)
+        return self._writer
+
+
+@contextmanager
+def _unwinding_on_sigterm() -> Iterator[None]:
+    """Let SIGTERM end the program as Ctrl-C does, unless it has plans of its own."""
+    is_main = threading.current_thread() is threading.main_thread()
+    if not is_main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -1,0 +1,69 @@
+"""Where the trials of one study appear in MLflow."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mlflow_ext.tuning.attributes import STUDY, STUDY_ID
+
+if TYPE_CHECKING:
+    import optuna
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+PARENT = "mlflow.parentRunId"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyRun:
+    """The run under which the trials of one study appear."""
+
+    client: MlflowClient
+    experiment_id: str
+    parent_run_id: str
+    metrics: tuple[str, ...]
+    """What the values of the trials are called, objective by objective."""
+    tags: Mapping[str, str]
+    """Tags of every child run: its parent, its study, who made it."""
+
+    @property
+    def study_id(self) -> str:
+        """Identity of the study."""
+        return self.tags[STUDY_ID]
+
+    @property
+    def study_name(self) -> str:
+        """Name of the study."""
+        return self.tags[STUDY]
+
+    def child_id(self, number: int) -> str:
+        """Return the identity that the child run of a trial has wherever the client may choose."""
+        where = uuid.uuid5(uuid.NAMESPACE_OID, f"{self.study_id}/{self.experiment_id}")
+        return uuid.uuid5(where, str(number)).hex
+
+
+def open_study_run(
+    client: MlflowClient, parent: Run, study: optuna.Study, *metrics: str
+) -> StudyRun:
+    """Name the place where the trials of *study* appear.
+
+    Args:
+        client: Speaks to the tracking store.
+        parent: The run of the study.
+        study: A study that `mlflow_ext.tuning.journal.open_study` opened.
+        metrics: What the values of the trials are called, one for each objective.
+    """
+    from mlflow.tracking.context.registry import resolve_tags
+
+    own = {STUDY: study.study_name, STUDY_ID: study.user_attrs[STUDY_ID]}
+    return StudyRun(
+        client=client,
+        experiment_id=parent.info.experiment_id,
+        parent_run_id=parent.info.run_id,
+        metrics=metrics,
+        # What `mlflow.start_run` would add: user, source, and what context plugins know.
+        tags={**resolve_tags(), PARENT: parent.info.run_id, **own},
+    )

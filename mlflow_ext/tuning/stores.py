@@ -1,0 +1,147 @@
+"""Where the truth about a study lies: a journal file, or a database that several machines share."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from mlflow_ext.errors import SearchError
+from mlflow_ext.tuning.backend import JournalFile, make_lock
+
+if TYPE_CHECKING:
+    import optuna
+    from sqlalchemy import Connection
+
+    from mlflow_ext.project import Search
+
+# How a database is asked to let one session at a time go on, whatever machine it comes from.
+SESSION_LOCKS = {
+    "postgresql": ("SELECT pg_advisory_lock({key})", "SELECT pg_advisory_unlock({key})"),
+    "mysql": ("SELECT GET_LOCK('{key}', -1)", "SELECT RELEASE_LOCK('{key}')"),
+    "mariadb": ("SELECT GET_LOCK('{key}', -1)", "SELECT RELEASE_LOCK('{key}')"),
+}
+
+
+class StudyStore(Protocol):
+    """One study's place."""
+
+    @property
+    def where(self) -> str:
+        """The place in words, without a password."""
+
+    @property
+    def storage(self) -> optuna.storages.BaseStorage:
+        """The place as Optuna sees it."""
+
+    def exclusive(self) -> AbstractContextManager[None]:
+        """Let one process at a time work on the study; inside itself it does nothing more."""
+
+
+class JournalStore:
+    """A journal file: the fastest place, for the processes of one machine."""
+
+    def __init__(self, file: Path) -> None:
+        self.where = str(file)
+        self._backend = JournalFile(file)
+
+    @cached_property
+    def storage(self) -> optuna.storages.BaseStorage:
+        """The journal as Optuna sees it."""
+        from mlflow_ext.tuning.replay import StudyJournal
+
+        return StudyJournal(self._backend)
+
+    def exclusive(self) -> AbstractContextManager[None]:
+        """Let one process at a time work on the study; what it says is written as one piece."""
+        return self._backend.exclusive()
+
+
+class DatabaseStore:
+    """A database that Optuna knows: slower, and open to many machines."""
+
+    def __init__(self, url: str, name: str) -> None:
+        from sqlalchemy.engine import make_url
+
+        self._url, self._is_held = url, False
+        self.where = make_url(url).render_as_string(hide_password=True)
+        digest = hashlib.sha256(name.encode()).digest()
+        self._key = int.from_bytes(digest[:7], "big")  # positive in the 8 bytes of a lock's key
+
+    @cached_property
+    def storage(self) -> optuna.storages.RDBStorage:
+        """The database as Optuna sees it."""
+        import optuna
+
+        return optuna.storages.RDBStorage(self._url, engine_kwargs={"pool_pre_ping": True})
+
+    @contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """Let one process at a time work on the study, on whatever machine it runs."""
+        if self._is_held:
+            yield
+            return
+        with self._locked():
+            self._is_held = True
+            try:
+                yield
+            finally:
+                self._is_held = False
+
+    def _locked(self) -> AbstractContextManager[None]:
+        engine = self.storage.engine
+        if engine.dialect.name == "sqlite":
+            return _holding(Path(f"{engine.url.database}.lock"))
+        if engine.dialect.name not in SESSION_LOCKS:
+            raise SearchError(
+                f"search.storage is a database of kind '{engine.dialect.name}'",
+                f"sqlite or one of {', '.join(SESSION_LOCKS)}",
+                "write a URL of such a database, or leave 'storage' out",
+            )
+        return self._session(engine.connect(), *SESSION_LOCKS[engine.dialect.name])
+
+    @contextmanager
+    def _session(self, connection: Connection, acquire: str, release: str) -> Iterator[None]:
+        with connection:  # the lock ends with the session, however that ends
+            connection.exec_driver_sql(acquire.format(key=self._key))
+            try:
+                yield
+            finally:
+                connection.exec_driver_sql(release.format(key=self._key))
+
+
+def find_store(search: Search, name: str, storage_dir: Path) -> StudyStore:
+    """Return the place of study *name*: the database that *search* names, or a journal file.
+
+    Raises:
+        OSError: The folder of the journal cannot be written.
+    """
+    if search.storage:
+        return DatabaseStore(search.storage, name)
+    storage_dir.mkdir(parents=True, exist_ok=True)
+    return JournalStore(journal_file(name, storage_dir))
+
+
+def journal_file(name: str, storage_dir: Path) -> Path:
+    """Return where study *name* lies: a readable part and a digest, so that any name will do.
+
+    >>> journal_file("late flights", Path("studies")).as_posix()
+    'studies/late-flights-02be09ac.journal'
+    """
+    readable = re.sub(r"[^A-Za-z0-9_.]+", "-", name).strip("-.")[:60]
+    digest = hashlib.sha256(name.encode()).hexdigest()[:8]
+    return storage_dir / f"{readable or 'study'}-{digest}.journal"
+
+
+@contextmanager
+def _holding(file: Path) -> Iterator[None]:
+    lock = make_lock(file)
+    lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()

@@ -1,0 +1,73 @@
+"""The MLflow run of a study, found again from the study alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mlflow_ext.errors import SearchError
+from mlflow_ext.tuning.attributes import RUN, STUDY, STUDY_ID
+from mlflow_ext.tuning.leaderboard import metric_names
+from mlflow_ext.tuning.mirror import StudyRun, open_study_run
+
+if TYPE_CHECKING:
+    import optuna
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+
+def find_study_run(
+    client: MlflowClient, study: optuna.Study, experiment: str | None = None
+) -> StudyRun:
+    """Find the run under which *study* last went on.
+
+    Args:
+        client: Speaks to the tracking store.
+        study: A study that `mlflow_ext.tuning.tune` has begun.
+        experiment: Name of the experiment in which to begin a run for it, where it has none.
+
+    Raises:
+        SearchError: The study was not begun by mlflow_ext; or its run is not in this store, and no
+            experiment is named.
+        mlflow.exceptions.MlflowException: The store does not answer, or refuses.
+    """
+    if STUDY_ID not in study.user_attrs:
+        raise SearchError(
+            f"study '{study.study_name}' was begun without mlflow_ext",
+            "a study that mlflow_ext.tuning.tune or 'mlflow-ext tune run' has begun",
+            "choose one that 'mlflow-ext tune list' shows with its search",
+        )
+    run = _remembered(client, study) or _begin(client, study, experiment)
+    return open_study_run(client, run, study, *metric_names(study))
+
+
+def _remembered(client: MlflowClient, study: optuna.Study) -> Run | None:
+    from mlflow.exceptions import MlflowException
+
+    if RUN not in study.user_attrs:
+        return None
+    try:
+        run = client.get_run(study.user_attrs[RUN])
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return None
+    return run if run.info.lifecycle_stage == "active" else None
+
+
+def _begin(client: MlflowClient, study: optuna.Study, experiment: str | None) -> Run:
+    if experiment is None:
+        raise SearchError(
+            f"the run of study '{study.study_name}' is not in the store {client.tracking_uri}",
+            "the store in which it was tracked, or the name of an experiment for it",
+            f"mlflow-ext tune sync '{study.study_name}' --experiment NAME",
+        )
+    named = client.get_experiment_by_name(experiment)
+    identity = named.experiment_id if named else client.create_experiment(experiment)
+    # Not the tag of the study itself, which its thousands of child runs carry too.
+    own = {RUN: study.user_attrs[STUDY_ID], STUDY: study.study_name}
+    begun = client.search_runs([identity], f"tags.`{RUN}` = '{own[RUN]}'", max_results=1)
+    if begun:
+        return begun[0]
+    run = client.create_run(identity, run_name=study.study_name, tags=own)
+    client.set_terminated(run.info.run_id)
+    return run

@@ -1,0 +1,190 @@
+"""What proposes trials, what stops them and what ends a search, as project.yaml asks for it."""
+
+from dataclasses import replace
+from itertools import product
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+from wide_study import SEARCH
+
+from mlflow_ext.errors import NoTrialCompletedError, SearchError
+from mlflow_ext.project import Aim, Choices, Constraint, FloatRange, IntRange
+from mlflow_ext.tuning.attributes import EXCESS
+from mlflow_ext.tuning.journal import begin_study, open_store, open_study
+from mlflow_ext.tuning.samplers import MOST_POINTS, STAGNATION, list_points, make_pruner
+from mlflow_ext.tuning.space import suggest
+from mlflow_ext.tuning.study import run_study
+
+GRID = {
+    "kind": Choices(type="categorical", choices=("line", "bend")),
+    "power": IntRange(type="int", low=1, high=5, step=2, when={"kind": "bend"}),
+    "share": FloatRange(type="float", low=0.0, high=0.3, step=0.1),
+}
+
+
+def run(folder, objective, **changes):
+    return run_study(replace(SEARCH, **changes), objective, name="a", storage_dir=folder)
+
+
+def trials_of(folder, **changes):
+    return open_study(replace(SEARCH, **changes), "a", folder).trials
+
+
+def bowl(trial):
+    params = suggest(trial, SEARCH.space)
+    return -(params["x"] ** 2) - params["y"] ** 2
+
+
+def test_a_grid_is_tried_point_by_point_and_then_ends(tmp_path):
+    grid = {"sampler": "grid", "space": GRID}
+    parts = [run(tmp_path, lambda trial: 1.0, n_trials=n, **grid).n_complete for n in (5, 99, 99)]
+    tried = [tuple(trial.params.values()) for trial in trials_of(tmp_path, **grid)]
+
+    shares = (0.0, 0.1, 0.2, 0.3)
+    expected = [("line", s) for s in shares]
+    expected += [("bend", power, s) for power, s in product((1, 3, 5), shares)]
+    assert parts == [5, 16, 16]
+    assert all(point in expected for point in tried)
+    assert len(set(tried)) == len(expected) == 16
+
+
+def test_a_grid_begun_with_few_trials_is_spread_by_its_seed(tmp_path):
+    firsts = []
+    for seed in (0, 1):
+        kinds = {"sampler": "grid", "space": GRID, "seed": seed, "n_trials": 4}
+        run(tmp_path / str(seed), lambda trial: 1.0, **kinds)
+        firsts.append([trial.params for trial in trials_of(tmp_path / str(seed), **kinds)])
+
+    assert firsts[0] != firsts[1]
+
+
+def test_a_grid_too_large_to_list_is_refused():
+    wide = {f"p{n}": IntRange(type="int", low=0, high=99) for n in range(3)}
+
+    with pytest.raises(SearchError, match=f"more than {MOST_POINTS} points"):
+        list_points(wide)
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "nsga2", "random"])
+def test_several_objectives_end_with_the_trials_that_none_beats(tmp_path, sampler):
+    changes = {"objectives": (Aim(metric="brier", direction="minimize"),), "sampler": sampler}
+
+    def trade(trial):
+        params = suggest(trial, SEARCH.space)
+        return params["x"], params["x"] ** 2 + abs(params["y"])
+
+    result = run(tmp_path, trade, n_trials=25, **changes)
+    trials = trials_of(tmp_path, **changes)
+
+    study = open_study(replace(SEARCH, **changes), "a", tmp_path)
+    assert set(result.best_trials) == {trial.number for trial in study.best_trials}
+    assert result.best_trial == result.best_trials[0]
+    assert result.best_value == max(trials[number].values[0] for number in result.best_trials)
+
+
+def test_a_trial_with_too_few_values_fails_with_the_reason(tmp_path):
+    changes = {"objectives": (Aim(metric="brier", direction="minimize"),)}
+
+    with pytest.raises(NoTrialCompletedError, match="1 values for 2 objectives"):
+        run(tmp_path, bowl, n_trials=2, **changes)
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "nsga2"])
+def test_a_trial_that_breaks_a_constraint_never_wins(tmp_path, sampler):
+    changes = {"constraints": (Constraint(metric="brier", max=0.0),), "sampler": sampler}
+
+    def bounded(trial):
+        x = suggest(trial, SEARCH.space)["x"]
+        trial.set_user_attr(EXCESS, [x])  # the higher x the better, but not above 0
+        return x
+
+    result = run(tmp_path, bounded, n_trials=30, **changes)
+    trials = trials_of(tmp_path, **changes)
+
+    assert max(trial.value for trial in trials) > 0
+    assert result.best_value == max(trial.value for trial in trials if trial.value <= 0)
+
+
+def test_when_every_trial_breaks_a_constraint_there_is_no_winner(tmp_path):
+    def broken(trial):
+        trial.set_user_attr(EXCESS, [0.5])
+        return bowl(trial)
+
+    with pytest.raises(NoTrialCompletedError, match="keeps the constraints: 3 COMPLETE"):
+        run(
+            tmp_path,
+            broken,
+            n_trials=3,
+            constraints=(Constraint(metric="brier", max=0.1),),
+            sampler="tpe",
+        )
+
+
+def test_the_terminator_ends_a_search_that_finds_nothing_better(tmp_path):
+    result = run(tmp_path, lambda trial: -float(trial.number > 4), n_trials=200, terminator=True)
+
+    assert result.n_complete == STAGNATION + 1
+    assert run(tmp_path, bowl, n_trials=200, terminator=True) == result
+
+
+@pytest.mark.parametrize(
+    ("pruner", "kind"),
+    [
+        ("median", optuna.pruners.MedianPruner),
+        ("percentile", optuna.pruners.PercentilePruner),
+        ("hyperband", optuna.pruners.HyperbandPruner),
+        ("successive_halving", optuna.pruners.SuccessiveHalvingPruner),
+    ],
+)
+def test_every_pruner_stops_hopeless_trials(tmp_path, pruner, kind):
+    def stepwise(trial):
+        suggest(trial, SEARCH.space)
+        value = float(trial.number % 2 == 0)
+        for step in range(8):
+            trial.report(value + step / 100, step)
+            if trial.should_prune():
+                raise optuna.TrialPruned
+        return value
+
+    changes = {"pruner": pruner, "fractions": tuple((n + 1) / 8 for n in range(8))}
+    run(tmp_path, stepwise, n_trials=40, **changes)
+    pruned = [t for t in trials_of(tmp_path, **changes) if t.state is TrialState.PRUNED]
+
+    assert type(make_pruner(replace(SEARCH, **changes))) is kind
+    assert pruned
+    assert all(trial.number % 2 for trial in pruned)
+
+
+@pytest.mark.parametrize("sampler", ["nsga2", "tpe"])
+def test_a_study_of_several_objectives_replays_from_its_seed(tmp_path, sampler):
+    changes = {"objectives": (Aim(metric="brier", direction="minimize"),), "sampler": sampler}
+    for folder, steps in (("whole", (70,)), ("parts", (8, 55, 70))):
+        for n_trials in steps:
+            run(tmp_path / folder, lambda t: (bowl(t), t.params["x"]), n_trials=n_trials, **changes)
+    whole, parts = (trials_of(tmp_path / folder, **changes) for folder in ("whole", "parts"))
+
+    assert [trial.params for trial in whole] == [trial.params for trial in parts]
+
+
+def test_points_known_to_be_good_are_the_first_trials_and_only_once(tmp_path):
+    search = replace(SEARCH, n_trials=4, enqueue=({"x": 0.5, "y": -0.5}, {"x": 0.25}))
+    for _ in range(2):
+        store = open_store(search, "a", tmp_path)
+        begin_study(store, search, "a", first=[{"x": 0.75, "y": 0.75}])
+    run_study(search, bowl, name="a", storage_dir=tmp_path)
+    trials = open_study(search, "a", tmp_path).trials
+
+    assert [trial.params["x"] for trial in trials[:3]] == [0.75, 0.5, 0.25]
+    assert [trial.params["y"] for trial in trials[:2]] == [0.75, -0.5]
+    assert len(trials) == 4
+
+
+def test_three_hundred_parameters_and_choices_are_no_burden(tmp_path):
+    space = {f"p{n}": FloatRange(type="float", low=0.0, high=1.0) for n in range(299)}
+    space["kind"] = Choices(type="categorical", choices=tuple(f"choice {n}" for n in range(300)))
+    changes = {"space": space, "sampler": "tpe"}
+    result = run(tmp_path, lambda t: len(suggest(t, space)), n_trials=12, **changes)
+
+    assert (result.n_complete, len(result.best_params)) == (12, 300)
+    assert {t.params["kind"] for t in trials_of(tmp_path, **changes)} <= set(space["kind"].choices)
