@@ -154,8 +154,7 @@ def _borrowed_pyplot() -> Iterator[None]:
     from matplotlib import pyplot
 
     backend, before = matplotlib.get_backend(), set(pyplot.get_fignums())
-    if not before:  # matplotlib 3.8 closes what is open when the backend changes
-        pyplot.switch_backend("agg")
+    pyplot.switch_backend("agg")  # Optuna measures its bars with it; others open windows
     with pyplot.rc_context(), pyplot.ioff(), warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of layouts that are a little too tight
         try:
@@ -163,8 +162,7 @@ def _borrowed_pyplot() -> Iterator[None]:
         finally:
             for number in set(pyplot.get_fignums()) - before:
                 pyplot.close(number)
-    if not before:
-        pyplot.switch_backend(backend)
+            pyplot.switch_backend(backend)
 
 
 def _attempt(draw: Draw, library: Any, view: View) -> tuple[Any, str]:

@@ -93,6 +93,11 @@ def test_a_wide_and_long_study_stays_a_small_page():
     assert len(page) - len(get_plotlyjs()) < 3_000_000
 
 
+@pytest.fixture(autouse=True)
+def _no_figures_of_others():
+    pyplot.close("all")
+
+
 @pytest.fixture
 def pictures():
     return draw_pictures(view_objectives(study_of(1.0, 3.0, None, 2.0, 5.0)))

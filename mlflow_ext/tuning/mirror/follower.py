@@ -115,7 +115,8 @@ class Follower:
         # Where doubles can come from another machine, the end looks at everything once more.
         is_whole = is_last and not writer.is_idempotent
         trials = finished_trials(self._study) if is_whole else due
-        since = min(map(begin_ms, due)) if self._shown and not is_whole else 0
+        is_new = self._shown and not self.error and not is_whole
+        since = min(map(begin_ms, due)) if is_new else 0
         for numbers, _ in reconcile(self._place, writer, trials, since):
             self._shown.update(numbers)
 

@@ -53,14 +53,17 @@ def reconcile(
         place: Where they appear.
         writer: Brings them there.
         trials: Finished ones.
-        since_ms: When the first of them began, where that is known; 0 looks at all children.
+        since_ms: When the first of them began, if none had a child a moment ago; 0 looks at all
+            children.
 
     Yields:
         Numbers of trials that are right now, and how many child runs were made, ended, moved or
         removed for that.
     """
     with _alone(place):
-        children = list_children(place, since_ms)
+        # What is sent twice is one run there: new trials need no look, whose cost would grow.
+        is_known = since_ms > 0 and writer.is_idempotent
+        children = {} if is_known else list_children(place, since_ms)
         for first in range(0, len(trials), TRIALS_PER_STEP):
             step = trials[first : first + TRIALS_PER_STEP]
             repair = plan_repair(place, step, children)
