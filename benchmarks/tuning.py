@@ -79,7 +79,7 @@ FULL = Size(
     runs=3,
 )
 QUICK = Size(
-    trials=40, workers=(1, 2), callback_trials=10, storage_trials=3, growth_trials=500, runs=1
+    trials=30, workers=(1, 2), callback_trials=5, storage_trials=3, growth_trials=300, runs=1
 )
 
 
