@@ -23,7 +23,8 @@ from pyarrow import parquet
 
 from mlflow_ext.data.sources import read_source
 from mlflow_ext.gates.expectations import run_suite, validate_file
-from mlflow_ext.gates.suites.engines import compiled
+from mlflow_ext.gates.suites.document import read_suite
+from mlflow_ext.gates.suites.engines import compiled, spark
 from mlflow_ext.gates.suites.engines import pandas as great_expectations
 from mlflow_ext.gates.suites.engines.interface import TableSource
 from mlflow_ext.project import load_project
@@ -84,6 +85,7 @@ def measure(quick: bool) -> list[Figure]:
             verdicts(small),
             unique_key(small),
             *one_year(year, Path(folder)),
+            *(() if quick else (on_spark(year, Path(folder)),)),
         ]
 
 
@@ -270,6 +272,19 @@ def one_year(year: pa.Table, folder: Path) -> list[Figure]:
         seconds("one year, in a warm process", ours, "GX on pandas", theirs),
         seconds("process that reads a verdict", read, "process that imports GX", imported, 0.5),
     ]
+
+
+def on_spark(year: pa.Table, folder: Path) -> Figure:
+    """Run the shipped suite in a Spark session that is there already, beside the compiled pass."""
+    file = folder / "flights_raw.parquet"
+    parquet.write_table(year, file)
+    document = read_suite(ROOT / "expectations/flights_raw.json")
+    source = TableSource(name="flights_raw", location=file)
+    with spark.session():
+        ours, theirs = median_seconds(
+            lambda: compiled.validate(document, source), lambda: spark.validate(document, source)
+        )
+    return seconds("one year, compiled", ours, "GX on Spark, warm", theirs)
 
 
 def run_python(code: str, file: Path) -> None:
