@@ -16,6 +16,17 @@ if TYPE_CHECKING:
     from pipelines.promote import Promoted
     from pipelines.register import Registered
 
+PAGES = {
+    "validate": {
+        "Data Docs of flights": "validation/flights_raw.html",
+        "of weather": "validation/weather_raw.html",
+    },
+    "features": {"Data Docs": "validation/features.html"},
+    "tune": {"study": "study/report.html", "plots": "study/plots.html"},
+    "gate": {"all gates": "gates/report.html"},
+}
+"""Step -> title -> what it leaves to be read, among the artifacts of its run."""
+
 
 def describe_outcome(outcome: StepOutcome) -> str:
     """Say one step in one line, what it found worth a note below it, and why it refused."""
@@ -52,10 +63,13 @@ def headline(project: Project, outcomes: Sequence[StepOutcome]) -> dict[str, flo
 
 def describe_run(summary: str, outcomes: Sequence[StepOutcome], experiment_id: str) -> str:
     """Write the description of the job's run: the summary, a link to each step, and their notes."""
-    rows = ["| step | status | seconds | run |", "|---|---|---|---|"]
+    rows = ["| step | status | seconds | run | pages |", "|---|---|---|---|---|"]
     for one in outcomes:
-        link = f"[{one.run_id[:8]}](#/experiments/{experiment_id}/runs/{one.run_id})"
-        rows.append(f"| {one.name} | {one.status} | {one.seconds:.1f} | {link} |")
+        address = f"#/experiments/{experiment_id}/runs/{one.run_id}"
+        pages = PAGES.get(one.name, {}).items()
+        links = ", ".join(f"[{title}]({address}/artifacts/{path})" for title, path in pages)
+        run = f"[{one.run_id[:8]}]({address})"
+        rows.append(f"| {one.name} | {one.status} | {one.seconds:.1f} | {run} | {links} |")
     notes = [f"- {one.name}: {note}" for one in outcomes for note in _notes(one)]
     return "\n\n".join([summary, "\n".join(rows), "\n".join(notes)])
 

@@ -1,5 +1,7 @@
 """What a second call does again, and what it does not."""
 
+import re
+
 import mlflow
 import pytest
 from small_project import be_lenient, make_project
@@ -87,6 +89,20 @@ def test_summary_says_when_a_kpi_is_undefined(small, capsys):
     said = capsys.readouterr()
     assert "| precision | undefined |" in said.out
     assert "metrics inconclusive: precision: observed None" in said.err
+
+
+def test_every_page_that_the_description_links_to_is_there(small, tracking):
+    run("gate", OPTIONS)
+    (job,) = [
+        r
+        for r in mlflow.search_runs(output_format="list")
+        if r.info.run_name.endswith(OPTIONS["through"])
+    ]
+    links = re.findall(r"runs/(\w+)/artifacts/([^)]+)", job.data.tags["mlflow.note.content"])
+    assert {path for _, path in links} >= {"validation/flights_raw.html", "gates/report.html"}
+    for run_id, path in links:
+        folder = path.rpartition("/")[0]
+        assert path in {file.path for file in tracking.list_artifacts(run_id, folder)}
 
 
 def test_changed_kpi_judges_again_without_training_again(small, capsys):
