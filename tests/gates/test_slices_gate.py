@@ -89,6 +89,16 @@ def test_pairs_are_left_out_when_nobody_asks_for_them(files):
     assert set(candidate.attachments["slices"].by) == {"origin", "carrier"}
 
 
+def test_a_value_that_no_training_row_had_is_a_slice_that_must_be_good_too(files):
+    holdout = departures(seed=3)
+    is_new = holdout.index < 300
+    holdout.loc[is_new, "origin"] = "SWF"
+    holdout.loc[is_new, "late"] = 1 - holdout.late[is_new]
+    assert "SWF" not in set(departures(seed=1).origin)
+    (check,) = build().judge(make_candidate(files, holdout))
+    assert (check.slice, check.rows, str(check.verdict)) == ("origin=SWF", 300, "failed")
+
+
 def test_a_number_is_cut_at_its_quantiles(files):
     candidate = make_candidate(files)
     list(build(columns=["x"], bins=4).judge(candidate))
