@@ -20,6 +20,7 @@ from mlflow_ext.errors import (
     RegistryStateError,
     StoreUnreachableError,
 )
+from mlflow_ext.tracking.address import hide_password
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -205,12 +206,3 @@ def cause_of(error: Exception) -> str:
     text = str(error).strip() or type(error).__name__
     system = re.search(r"\[Errno -?\d+\] ([^'\")]+)", text)
     return system.group(1) if system else text.splitlines()[0]
-
-
-def hide_password(uri: str) -> str:
-    """Replace the password in an address.
-
-    >>> hide_password("postgresql://me:secret@db/mlflow")
-    'postgresql://me:***@db/mlflow'
-    """
-    return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", uri)

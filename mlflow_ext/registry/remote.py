@@ -23,13 +23,13 @@ from mlflow_ext.registry.connection import (
     ACCEPTABLE,
     DOCTOR,
     GATED,
-    hide_password,
     probe_database,
     reaching_address,
     registry_address,
 )
 from mlflow_ext.registry.gated.caller import CLIENT_HEADER, Caller, claim
 from mlflow_ext.registry.transport import Answer, Transport, patience
+from mlflow_ext.tracking.address import hide_password
 
 API = "/api/2.0/mlflow-ext"
 CLIENT = f"mlflow-ext/{__version__}"

@@ -24,7 +24,8 @@ from urllib.parse import SplitResult, unquote, urlencode, urlsplit
 from urllib.request import HTTPRedirectHandler, HTTPSHandler, OpenerDirector, Request, build_opener
 
 from mlflow_ext.errors import RegistryStateError, StoreUnreachableError
-from mlflow_ext.registry.connection import DOCTOR, IMPATIENT, cause_of, hide_password
+from mlflow_ext.registry.connection import DOCTOR, IMPATIENT, cause_of
+from mlflow_ext.tracking.address import hide_password
 
 CREDENTIALS = Path("~/.mlflow/credentials")
 TIMEOUT = "MLFLOW_HTTP_REQUEST_TIMEOUT"

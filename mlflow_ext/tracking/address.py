@@ -1,4 +1,4 @@
-"""Addresses of tracking stores, in words that anybody may read."""
+"""Addresses of stores, in words that anybody may read."""
 
 from __future__ import annotations
 
@@ -11,4 +11,4 @@ def hide_password(text: str) -> str:
     >>> hide_password("no answer from http://me:secret@host:5000/api")
     'no answer from http://me:***@host:5000/api'
     """
-    return re.sub(r"(://[^:/@\s]*):[^@/\s]*@", r"\1:***@", text)
+    return re.sub(r"(://[^:/@\s]*):[^@\s]*@", r"\1:***@", text)

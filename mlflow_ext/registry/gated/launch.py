@@ -11,8 +11,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from mlflow_ext.errors import ServerOptionError, one_of
-from mlflow_ext.registry.connection import GATED, hide_password
+from mlflow_ext.registry.connection import GATED
 from mlflow_ext.registry.gated.recomputation import GATES_VARIABLE, JOB_VARIABLES
+from mlflow_ext.tracking.address import hide_password
 
 STORES = "mlflow.model_registry_store"
 OURS = ("--backend-store-uri", "--registry-store-uri", "--app-name")
