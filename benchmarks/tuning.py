@@ -74,7 +74,7 @@ FULL = Size(
     trials=300,
     workers=(1, 2, 4),
     callback_trials=60,
-    storage_trials=60,
+    storage_trials=100,
     growth_trials=5000,
     runs=3,
 )

@@ -20,7 +20,7 @@ from mlflow_ext.tracking.runs import RunContent, batches
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-CONNECTIONS = 4  # a server on SQLite has fifteen to its database, for everybody
+CONNECTIONS = 2  # more are no quicker: a worker of a server answers one call at a time
 ASK_SECONDS = 10
 WRITE_SECONDS = 120
 # MLflow's limits for one call.
