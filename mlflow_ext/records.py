@@ -282,6 +282,8 @@ class Kind(StrEnum):
     RENAME = "rename"
     ATTEMPT = "attempt"
     """A challenger was compared with a champion on a holdout."""
+    ERASURE = "erasure"
+    """Rows about a person were erased from data that versions of the model were made from."""
 
 
 @dataclass(frozen=True, kw_only=True)

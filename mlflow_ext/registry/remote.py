@@ -43,6 +43,7 @@ READS = frozenset(
         "audit/export",
         "audit/head",
         "audit/verify",
+        "erasures/list",
         "evidence/export",
         "evidence/list",
         "evidence/show",

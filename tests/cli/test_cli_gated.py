@@ -154,6 +154,26 @@ def test_a_question_is_passed_on_and_its_answer_shown(words, asked, payload, pro
     assert (request.query if method == "GET" else request.body) == payload
 
 
+def test_an_erasure_is_recorded_under_its_number(protocol, ask):
+    protocol.answer("erasures/record", {"seq": 9})
+    words = ["--request", "DSR-17", "--fingerprint", "a", "--fingerprint", "b", "--rows", 3, *WHY]
+    assert ask("erasure", "record", "delay", *words)[:2] == (0, {"seq": 9})
+    assert protocol.asked[0].body == {
+        "model": "delay",
+        "request": "DSR-17",
+        "fingerprints": ["a", "b"],
+        "rows": 3,
+        "reason": "better",
+    }
+
+
+@pytest.mark.parametrize("is_clean", [True, False])
+def test_versions_in_a_stage_that_know_erased_rows_are_a_no(is_clean, protocol, ask):
+    answer = {"model": "delay", "affected": [{"version": 1}], "is_clean": is_clean}
+    protocol.answer("erasures/list", answer)
+    assert ask("erasure", "list", "delay")[:2] == (0 if is_clean else 1, answer)
+
+
 def test_evidence_that_is_taken_back_needs_a_reason(protocol, ask):
     protocol.answer("evidence/revoke", {"entry": entry(8)})
     assert ask("evidence", "revoke", 7, "--reason", "wrong data")[:2] == (0, entry(8))
