@@ -270,7 +270,7 @@ def follow(place: Any, folder: Path, search: Search, objective: Callable[[Any], 
     study_store = open_store(search, "bench", folder)
     study = begin_study(study_store, search, "bench")
     start = time.perf_counter()
-    with following(place, open_study(search, "bench", folder)):
+    with following(place, open_study(search, "bench", folder), str(folder)):
         run_trials(Desk(study_store, study, search), search, objective)
     return Taken(seconds=time.perf_counter() - start, trials=study.trials)
 

@@ -52,6 +52,7 @@ def register(
         project_digest=project_digest(Path("project.yaml")),
         fingerprints={table.name: table.fingerprint.digest for table in tables},
         kpis={metric: value for metric, value in values.items() if value is not None},
+        promised=train.promised,
     )
     client = mlflow.MlflowClient()
     mode = find_mode(client)

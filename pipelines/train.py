@@ -23,6 +23,8 @@ class Trained:
     """Where it lies, and how it was written."""
     rows: int
     """Rows it was fitted on."""
+    promised: dict[str, str]
+    """Metric -> what its parameters promise of it, in words; empty where nothing does."""
 
 
 def train(problem: Problem, search: Search, features: Prepared, tune: Tuned) -> Trained:
@@ -36,4 +38,5 @@ def train(problem: Problem, search: Search, features: Prepared, tune: Tuned) -> 
     mlflow.log_params({"estimator": search.estimator, **tune.params})
     mlflow.log_metric("rows.train", len(rows.X))
     logged = log_model(model, choose_example(rows.X))
-    return Trained(logged=logged, rows=len(rows.X))
+    promised = {tune.metric: tune.promise} if tune.promise else {}
+    return Trained(logged=logged, rows=len(rows.X), promised=promised)

@@ -16,7 +16,9 @@ from mlflow_ext.lineage.steps import Step, step_key
 from mlflow_ext.project import Search
 from mlflow_ext.tuning import Tables, TuningTask
 from mlflow_ext.tuning import tune as run_study
+from mlflow_ext.tuning.rows import keep_back
 from mlflow_ext.tuning.space import fit_point
+from mlflow_ext.tuning.study import StudyResult
 from pipelines.candidate import Candidate
 from pipelines.features import Prepared
 from pipelines.split import Parts, Problem, cut
@@ -30,9 +32,21 @@ class Tuned:
 
     study: str
     params: dict[str, Any]
-    """Argument of the estimator -> value of the best trial."""
+    """Argument of the estimator -> value of the winner."""
+    metric: str
+    """What was optimised."""
     value: float
-    """The search metric of the best trial on the validation months."""
+    """The metric of the winner: on rows kept from the search, else on those of the search."""
+    promise: str = ""
+    """The same in words with its interval; empty where no rows were kept from the search."""
+    optimism: float = 0.0
+    """How much better the search made its best trial look, in the unit of the metric."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the parameters promise."""
+        said = f"{self.metric} {self.promise}; the search was {self.optimism:+.4f} too hopeful"
+        return (said,) if self.promise else ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +78,7 @@ def tune(
         SearchError: The search does not fit its estimator, or the study was begun with another.
     """
     name = study.name or _name_study(problem, search, features) + study.suffix
+    tables, fresh = _tables(cut(features.table, problem), search, time_column)
     found = run_study(
         TuningTask(
             name=name,
@@ -74,12 +89,31 @@ def tune(
                 search=search,
                 decision_threshold=problem.decision_threshold,
             ),
-            tables=_tables(cut(features.table, problem), time_column),
+            tables=tables,
+            fresh=fresh,
+            decision_threshold=problem.decision_threshold,
             score=partial(score, decision_threshold=problem.decision_threshold),
             first=_champion_point(search, *study.champion),
         )
     )
-    return Tuned(study=found.name, params=found.best_params, value=found.best_value)
+    return _tell(found, search.metric)
+
+
+def _tell(found: StudyResult, metric: str) -> Tuned:
+    """Say what the study found; where rows were kept back, they have the last word."""
+    said = Tuned(study=found.name, params=found.best_params, metric=metric, value=found.best_value)
+    if found.rescored is None:
+        return said
+    winner, rows = found.rescored.winner, found.rescored.rows
+    assert winner.fresh_value is not None  # or it would not have won
+    ends = " ({:.4f} to {:.4f})".format(*winner.interval) if winner.interval else ""
+    return replace(
+        said,
+        params=winner.params,
+        value=winner.fresh_value,
+        promise=f"{winner.fresh_value:.4f}{ends} on {rows:,} fresh rows",
+        optimism=found.rescored.optimism or 0.0,
+    )
 
 
 def _name_study(problem: Problem, search: Search, features: Prepared) -> str:
@@ -106,11 +140,15 @@ def _champion_point(search: Search, model: str, alias: str) -> tuple[dict[str, A
     return (point,) if point and params.get("estimator") == search.estimator else ()
 
 
-def _tables(parts: Parts, time_column: str) -> Tables:
-    return Tables(
+def _tables(parts: Parts, search: Search, time_column: str) -> tuple[Tables, Tables | None]:
+    """Return the rows of the search, and those that are kept from it."""
+    tables = Tables(
         train_time=parts.train.frame[time_column],
         train_x=parts.train.X,
         train_y=parts.train.y,
         validation_x=parts.validation.X,
         validation_y=parts.validation.y,
     )
+    if search.rescore is None:
+        return tables, None
+    return keep_back(tables, parts.validation.frame[time_column], search.rescore.share)

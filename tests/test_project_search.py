@@ -24,6 +24,8 @@ MISTAKES = {
     "unknown sampler": ({"sampler": "tpee"}, "tpe", "sampler:"),
     "unknown pruner": ({"pruner": "medain"}, "median", "pruner:"),
     "unknown engine": ({"engine": "ray"}, "spark", "engine:"),
+    "nothing left for the search": ({"rescore": {"share": 1.0}}, "less than 1", "share: 1.0"),
+    "no trial to score again": ({"rescore": {"top": 0}}, "greater than or equal to 1", "top: 0"),
     "no workers": ({"workers": 0}, "greater than or equal to 1", "workers:"),
     "condition on nothing": (
         {"space": {RATE: {**ITERATIONS, "when": {"kernel": "rbf"}}}},

@@ -134,6 +134,18 @@ class CrossValidation:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
+class Rescore:
+    """The best trials are fitted again, with other seeds, and scored on rows that no trial saw."""
+
+    top: Annotated[int, Field(ge=1)] = 5
+    """How many trials are scored again."""
+    refits: Annotated[int, Field(ge=1)] = 3
+    """Fits of each; two tell that a seed changes nothing, and then there are no more."""
+    share: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    """Share of the validation rows, the latest of them, that is kept from the search."""
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class Search:
     """How the estimator is tuned."""
 
@@ -163,6 +175,8 @@ class Search:
     """The argument that counts iterations: ``fractions`` are then shares of it, not of the rows."""
     cv: CrossValidation | None = None
     """Score by cross-validation, one fold after the other, instead of ``fractions``."""
+    rescore: Rescore | None = None
+    """How the winner is found among the best trials; None: the search has the last word."""
     sampler: Literal["tpe", "random", "grid", "nsga2"] = "tpe"
     pruner: Literal["median", "percentile", "hyperband", "successive_halving", "none"] = "median"
     workers: Annotated[int, Field(ge=1)] = 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from mlflow_ext.errors import RegistryStateError
@@ -31,6 +31,8 @@ class ModelCard:
     """Table -> content fingerprint of the rows it was made and measured from."""
     kpis: Mapping[str, float]
     """Metric -> holdout value."""
+    promised: Mapping[str, str] = field(default_factory=dict)
+    """Metric -> its value on rows kept from the search, with the interval, in words."""
 
     @property
     def version_tags(self) -> dict[str, str]:
@@ -39,6 +41,7 @@ class ModelCard:
             tags.PROJECT_DIGEST: self.project_digest,
             **{f"{tags.FINGERPRINT}{table}": text for table, text in self.fingerprints.items()},
             **{f"{tags.KPI}{metric}": f"{value:.6g}" for metric, value in self.kpis.items()},
+            **{f"{tags.PROMISED}{metric}": text for metric, text in self.promised.items()},
         }
 
 

@@ -13,11 +13,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlflow_ext.errors import MlflowExtError
+from mlflow_ext.errors import MlflowExtError, NoTrialCompletedError
 from mlflow_ext.tuning.rows import Tables
 
 if TYPE_CHECKING:
+    import optuna
+
     from mlflow_ext.project import Search
+    from mlflow_ext.tuning.mirror import StudyRun
     from mlflow_ext.tuning.rescoring import Rescoring
     from mlflow_ext.tuning.study import StudyResult
     from mlflow_ext.tuning.trials import Objective
@@ -49,7 +52,8 @@ class TuningTask:
     """Points to try before any other when the study begins, such as the champion's parameters."""
     fresh: Tables | None = None
     """The training rows, and as validation rows such as no trial sees: the best trials are scored
-    again on them, and the winner is theirs. The metric must be one of `mlflow_ext.evaluation`."""
+    again on them as ``search.rescore`` says, and the winner is theirs. The metric must be one of
+    `mlflow_ext.evaluation`."""
     decision_threshold: float = 0.5
     """Probability from which the positive class is predicted, on fresh rows."""
     is_quiet: bool = False
@@ -80,20 +84,12 @@ def tune(task: TuningTask) -> StudyResult:
 
     from mlflow_ext.tuning.attributes import RUN
     from mlflow_ext.tuning.desk import Desk
-    from mlflow_ext.tuning.journal import (
-        begin_study,
-        journal_file,
-        open_store,
-        open_study,
-        quiet_optuna,
-    )
+    from mlflow_ext.tuning.journal import begin_study, open_store, open_study, quiet_optuna
     from mlflow_ext.tuning.mirror import following, open_study_run
     from mlflow_ext.tuning.progress import Goal, showing
-    from mlflow_ext.tuning.record import Findings, log_study
-    from mlflow_ext.tuning.rescoring import rescore
     from mlflow_ext.tuning.rows import bind_rows, check_tables
     from mlflow_ext.tuning.space import check_search
-    from mlflow_ext.tuning.study import run_trials, summarize
+    from mlflow_ext.tuning.study import run_trials
 
     search = task.search
     check_search(search)
@@ -111,24 +107,46 @@ def tune(task: TuningTask) -> StudyResult:
     seen = open_study(search, task.name, task.storage_dir)
     goal = Goal(n_trials=search.n_trials, timeout=search.timeout)
     with quiet_optuna():
-        with following(place, seen), showing(seen, goal, is_quiet=task.is_quiet):
+        with (
+            following(place, seen, search.storage or str(task.storage_dir)),
+            showing(seen, goal, is_quiet=task.is_quiet),
+        ):
             run_trials(Desk(store, study, search), search, make_objective(task))
+        return _conclude(task, study, place)
+
+
+def _conclude(task: TuningTask, study: optuna.Study, place: StudyRun) -> StudyResult:
+    """Find the winner and leave what is known on the run, also when nothing was found."""
+    from mlflow_ext.tuning.record import Findings, log_fruitless, log_study
+    from mlflow_ext.tuning.rescoring import rescore
+    from mlflow_ext.tuning.stores import journal_file
+    from mlflow_ext.tuning.study import summarize
+
+    search = task.search
+    try:
         result = summarize(study)
-        if task.fresh:
-            result = replace(result, rescored=rescore(study, _rescoring(task, task.fresh)))
-        journal = None if search.storage else journal_file(task.name, task.storage_dir)
-        log_study(place, Findings(study=study, search=search, result=result, journal=journal))
+    except NoTrialCompletedError:
+        log_fruitless(place, study, search)
+        raise
+    if task.fresh:
+        result = replace(result, rescored=rescore(study, _rescoring(task, task.fresh)))
+    journal = None if search.storage else journal_file(task.name, task.storage_dir)
+    log_study(place, Findings(study=study, search=search, result=result, journal=journal))
     return result
 
 
 def _rescoring(task: TuningTask, fresh: Tables) -> Rescoring:
+    from mlflow_ext.project import Rescore
     from mlflow_ext.tuning.rescoring import Rescoring
 
+    how = task.search.rescore or Rescore()
     return Rescoring(
         make_model=task.make_model,
         tables=fresh,
         metric=task.search.metric,
         decision_threshold=task.decision_threshold,
+        top=how.top,
+        refits=how.refits,
         seed=task.search.seed,
     )
 

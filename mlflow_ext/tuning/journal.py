@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["begin_study", "journal_file", "open_store", "open_study", "quiet_optuna"]
 
 # How and how long to search, not what to search: these may differ when a study goes on.
-BUDGET = ("n_trials", "timeout", "workers", "engine", "storage")
+BUDGET = ("n_trials", "timeout", "workers", "engine", "storage", "rescore")
 
 
 def open_study(search: Search, name: str, storage_dir: Path) -> optuna.Study:

@@ -61,6 +61,21 @@ def log_study(place: StudyRun, findings: Findings) -> None:
     _log_values(place, findings)
 
 
+def log_fruitless(place: StudyRun, study: optuna.Study, search: Search) -> None:
+    """Log what can be learned from a study in which no trial completed: its page, its table.
+
+    Args:
+        place: The run of the study.
+        study: The study.
+        search: What was searched.
+    """
+    report = Report(study=study, search=search, importances={}, versions=list_versions())
+    with TemporaryDirectory() as folder:
+        (Path(folder) / "report.html").write_text(render_report(report), encoding="utf-8")
+        _write_json(Path(folder) / Path(LEADERBOARD).name, make_leaderboard(study))
+        place.client.log_artifacts(place.parent_run_id, folder, FOLDER)
+
+
 def list_versions() -> dict[str, str]:
     """Name the versions of the packages that a study depends on."""
     found = {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from mlflow_ext.data.fingerprint import fingerprint_table
@@ -78,6 +78,39 @@ def fingerprint_rows(tables: Tables) -> list[str]:
     """Return the fingerprint of the training rows and of the validation rows."""
     parts = ((tables.train_x, tables.train_y), (tables.validation_x, tables.validation_y))
     return [fingerprint_table(x.assign(target=y)).digest for x, y in parts]
+
+
+def keep_back(tables: Tables, moments: pd.Series, share: float) -> tuple[Tables, Tables]:
+    """Keep the latest validation rows from the search.
+
+    Args:
+        tables: All rows.
+        moments: When each validation row happened, in their order; those of one moment stay
+            together.
+        share: Of the validation rows, in (0, 1); what is kept is as much or a little more.
+
+    Returns:
+        The rows of the search, and the same training rows with the validation rows kept back.
+
+    Raises:
+        TableError: The validation rows are of too few moments.
+    """
+    place = moments.rank(method="max", pct=True).to_numpy()  # share of rows that are no later
+    is_late = place > 1 - share
+    if is_late.all():
+        raise TableError(
+            "validation",
+            f"rows of {moments.nunique()} moments, of which the search would get none",
+            "rows before and after a moment",
+            "keep less back in search.rescore.share, or ask for more validation months",
+        )
+    early, late = (
+        replace(
+            tables, validation_x=tables.validation_x[kept], validation_y=tables.validation_y[kept]
+        )
+        for kept in (~is_late, is_late)
+    )
+    return early, late
 
 
 def nested_subsets(target: Any, fractions: Sequence[float], seed: int) -> list[np.ndarray]:

@@ -142,6 +142,22 @@ def test_every_trial_is_one_child_run_that_has_ended(first, client):
     assert len({run.data.tags["mlflow_ext.trial"] for run in trials}) == len(trials)
 
 
+def test_the_parameters_are_those_of_the_winner_on_rows_kept_from_the_search(first, client):
+    (tune,), (train,) = step_runs(client, "tune"), step_runs(client, "train")
+    rescored = mlflow.artifacts.load_dict(f"runs:/{tune.info.run_id}/study/rescored.json")
+    place = rescored["columns"].index("is_winner")
+    ((winner, *_),) = [row for row in rescored["data"] if row[place]]
+    shown = client.search_runs(["0"], f"tags.`mlflow_ext.trial` = '{winner}'")[-1]
+
+    assert shown.data.params.items() <= train.data.params.items()
+    metrics = tune.data.metrics
+    assert metrics["study.winner"] == winner
+    assert metrics["study.fresh_roc_auc.low"] < metrics["study.fresh_roc_auc"]
+    assert abs(metrics["study.optimism"]) < 0.2
+    promised = client.get_model_version(MODEL, "1").tags["mlflow_ext.promised.roc_auc"]
+    assert promised.startswith(f"{metrics['study.fresh_roc_auc']:.4f} (")
+
+
 def test_flights_without_a_label_are_counted(first, client):
     (features,) = step_runs(client, "features")
     rows = features.data.metrics
@@ -241,6 +257,16 @@ def test_new_data_makes_version_two_and_the_champion_gate_decides(second, client
         assert second.returncode == 1
         assert "champion" in second.stderr
         assert client.get_model_version(MODEL, "1").current_stage == "Production"
+
+
+def test_the_first_trial_of_the_next_study_is_the_champion(second, client):
+    newest, *_ = step_runs(client, "tune")
+    champion = client.get_run(client.get_model_version(MODEL, "1").run_id)
+    trials = {
+        run.data.tags["mlflow_ext.trial"]: run for run in children(client, newest.info.run_id)
+    }
+    assert trials["0"].data.params.items() <= champion.data.params.items()
+    assert len(trials["0"].data.params) == 5
 
 
 def test_history_tells_both_promotions_with_their_reasons(second, folder):

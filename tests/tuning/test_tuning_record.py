@@ -9,6 +9,7 @@ import optuna
 import pytest
 from tiny_study import NAME, SEARCH, make_task
 
+from mlflow_ext.project import Rescore
 from mlflow_ext.tuning import tune
 from mlflow_ext.tuning.attributes import RUN, STUDY_ID
 from mlflow_ext.tuning.journal import open_study
@@ -85,3 +86,15 @@ def test_fresh_rows_bring_the_figure_that_is_promised(tracking, tmp_path, capsys
     assert table["trial"][table["is_winner"]].tolist() == [winner.trial]
     assert names_of(tracking, run.info.run_id) == sorted([*FILES, "rescored.json"])
     assert "trials/s" not in capsys.readouterr().err
+
+
+def test_the_search_says_how_many_trials_are_scored_again(tracking, tmp_path):
+    task = make_task(tmp_path / "studies", replace(SEARCH, n_trials=6))
+    x, y = task.tables.validation_x[::2], task.tables.validation_y[::2]
+    fresh = replace(task.tables, validation_x=x, validation_y=y)
+    with mlflow.start_run():
+        for top in (2, 3):  # of one study: it is not another search
+            search = replace(task.search, rescore=Rescore(top=top, refits=1))
+            result = tune(replace(task, search=search, fresh=fresh, is_quiet=True))
+            assert len(result.rescored.trials) == top
+    assert result.n_complete + result.n_pruned == 6

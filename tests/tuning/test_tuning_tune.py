@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import mlflow
 import pytest
@@ -24,6 +25,11 @@ def trials_of(folder):
 def children():
     runs = mlflow.search_runs(output_format="list")
     return {int(r.data.tags[TRIAL]): r for r in runs if TRIAL in r.data.tags}, runs
+
+
+def load_study_file(client, name):
+    (run,) = [run for run in children()[1] if TRIAL not in run.data.tags]
+    return Path(client.download_artifacts(run.info.run_id, f"study/{name}")).read_text()
 
 
 def kill_when_stalled(folder, where):
@@ -101,6 +107,9 @@ def test_when_every_trial_fails_the_error_says_why_and_the_children_are_there(tr
     mirrored, _ = children()
 
     assert [mirrored[number].info.status for number in range(3)] == ["FAILED"] * 3
+    page, board = (load_study_file(tracking, name) for name in ("report.html", "leaderboard.json"))
+    assert "no trial completed" in page and "ValueError: never works" in page
+    assert board.count('"FAIL"') == 3
 
 
 def test_an_error_of_the_suite_in_a_trial_ends_the_study_and_leaves_no_child_running(

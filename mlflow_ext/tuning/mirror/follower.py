@@ -32,13 +32,13 @@ LONGEST_PAUSE = 30.0
 PATIENCE = 30.0
 """So long the end of a search waits for a mirror that makes no progress."""
 CAUSE_LENGTH = 200
-SYNC = "mlflow-ext tune sync {}"
+SYNC = "mlflow-ext tune sync {} --studies {}"
 
 _logger = logging.getLogger(__name__)
 
 
 @contextmanager
-def following(place: StudyRun, study: optuna.Study) -> Iterator[Follower]:
+def following(place: StudyRun, study: optuna.Study, where: str) -> Iterator[Follower]:
     """Show the trials of *study* as they finish, until the block ends; then the rest of them.
 
     Whatever ends the block, the rest is written first: an exception, Ctrl-C, or a SIGTERM for which
@@ -47,8 +47,9 @@ def following(place: StudyRun, study: optuna.Study) -> Iterator[Follower]:
     Args:
         place: Where the trials appear.
         study: A handle of its own, for the search's may show what is not on disk yet.
+        where: The folder of journals, or the URL of the database, in which the study lies.
     """
-    follower = Follower(place, study)
+    follower = Follower(place, study, where)
     with _unwinding_on_sigterm():
         follower.start()
         try:
@@ -60,10 +61,10 @@ def following(place: StudyRun, study: optuna.Study) -> Iterator[Follower]:
 class Follower:
     """Shows the trials of one study; of those it has shown it keeps the numbers alone."""
 
-    def __init__(self, place: StudyRun, study: optuna.Study) -> None:
+    def __init__(self, place: StudyRun, study: optuna.Study, where: str) -> None:
         self.error: Exception | None = None
         """Why the last attempt failed; None after one that did not."""
-        self._place, self._study = place, study
+        self._place, self._study, self._where = place, study, where
         self._writer: Writer | None = None
         self._shown: set[int] = set()
         self._ending = threading.Event()
@@ -88,7 +89,8 @@ class Follower:
             said = str(self.error or "the store does not answer").partition("\n")[0]
             cause = hide_password(said)[:CAUSE_LENGTH]
             text = "%d trials of study '%s' are not in MLflow yet (%s). To show them: %s"
-            _logger.warning(text, left, name, cause, SYNC.format(shlex.quote(name)))
+            words = map(shlex.quote, (name, hide_password(self._where)))
+            _logger.warning(text, left, name, cause, SYNC.format(*words))
 
     def _missing(self) -> list[FrozenTrial]:
         return [t for t in finished_trials(self._study) if t.number not in self._shown]

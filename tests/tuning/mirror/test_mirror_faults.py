@@ -79,7 +79,7 @@ def test_a_server_that_was_down_for_the_whole_study_gets_all_of_it_later(plain, 
     study = open_told(tmp_path)
     place = open_place(study, client, experiment)
     plain.fall()
-    with following(place, study) as follower:
+    with following(place, study, "studies") as follower:
         tell_trials(study, 12)
     assert "refused" in str(follower.error)
 
@@ -161,7 +161,7 @@ def test_our_server_takes_batches_and_says_what_a_database_says(tracking, empty_
     with serve_gated(tmp_path, f"sqlite:///{tmp_path}/server.db") as url:
         client = mlflow.MlflowClient(url)
         place = open_place(study, client, client.create_experiment("remote"))
-        with following(place, study):
+        with following(place, study, "studies"):
             tell_trials(study, 6)
         assert sync(place, study) == 0
         sync(local, study)

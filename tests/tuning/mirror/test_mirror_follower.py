@@ -36,7 +36,7 @@ def wait_for(condition, seconds=30):
 
 
 def test_trials_appear_while_the_study_runs_and_the_rest_at_its_end(place, study, caplog):
-    with following(place, study):
+    with following(place, study, "studies"):
         tell_trials(study, 6)
         assert wait_for(lambda: len(children(place)) == 6)
         tell_trials(study, 6)
@@ -50,7 +50,7 @@ def test_trials_appear_while_the_study_runs_and_the_rest_at_its_end(place, study
 
 @pytest.mark.parametrize("error", [ValueError("broken"), KeyboardInterrupt(), SystemExit(3)])
 def test_what_has_finished_is_written_when_the_search_is_broken_off(place, study, error):
-    with pytest.raises(type(error)), following(place, study):
+    with pytest.raises(type(error)), following(place, study, "studies"):
         tell_trials(study, 6)
         raise error
 
@@ -62,7 +62,7 @@ def test_a_study_that_goes_on_is_brought_up_to_date_under_its_new_run(place, stu
     sync(place, study)
     place.client.delete_run(children(place)[2].info.run_id)
     later = open_place(study, place.client, place.experiment_id)
-    with following(later, study):
+    with following(later, study, "studies"):
         tell_trials(study, 1)
 
     found = children(place)
@@ -93,11 +93,11 @@ def test_a_plan_of_the_program_for_sigterm_is_left_alone(place, study):
 
     before = signal.signal(signal.SIGTERM, plan)
     try:
-        with following(place, study):
+        with following(place, study, "studies"):
             assert signal.getsignal(signal.SIGTERM) is plan
     finally:
         signal.signal(signal.SIGTERM, before)
-    with following(place, study):
+    with following(place, study, "studies"):
         assert signal.getsignal(signal.SIGTERM) is not before
     assert signal.getsignal(signal.SIGTERM) is before
 
@@ -111,14 +111,14 @@ def test_a_store_that_does_not_answer_costs_one_line_and_nothing_else(study, cap
         metrics=(METRIC,),
         tags={STUDY: study.study_name, STUDY_ID: study.user_attrs[STUDY_ID], PARENT: "p" * 32},
     )
-    with caplog.at_level(logging.WARNING), following(place, study) as follower:
+    with caplog.at_level(logging.WARNING), following(place, study, "studies") as follower:
         tell_trials(study, 6)
         assert wait_for(lambda: follower.error is not None)
 
     (record,) = [record for record in caplog.records if record.name.startswith("mlflow_ext")]
     said = record.getMessage()
     assert said.startswith("6 trials of study 'bob's study' are not in MLflow yet")
-    assert said.endswith("""mlflow-ext tune sync 'bob'"'"'s study'""")
+    assert said.endswith("""mlflow-ext tune sync 'bob'"'"'s study' --studies studies""")
     assert "\n" not in said
     assert "secret" not in said
 
@@ -131,7 +131,7 @@ def test_a_run_that_the_store_refuses_keeps_no_other_from_being_shown(place, stu
     from mlflow_ext.tuning.mirror.content import content_of
 
     write_bulk(store, other, [content_of(place, study.trials[3])])
-    with caplog.at_level(logging.WARNING), following(place, study):
+    with caplog.at_level(logging.WARNING), following(place, study, "studies"):
         assert wait_for(lambda: len(children(place)) == 5)
 
     (record,) = caplog.records

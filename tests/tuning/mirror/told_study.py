@@ -127,7 +127,7 @@ def main(action, folder, uri, experiment, moment=""):
         sync(place, open_told(folder))
         return
     stall_at(moment)
-    with following(place, open_told(folder)):
+    with following(place, open_told(folder), str(folder)):
         study = open_told(folder)
         for _ in range(N_TRIALS):
             tell_trials(study, 1)
