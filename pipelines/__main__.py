@@ -38,7 +38,7 @@ def step_command(step: str) -> click.Command:
     @click.option("--timeout", type=float, help="Seconds to search; default: project.yaml.")
     @click.option("--workers", type=whole_number, help="Processes; default: project.yaml.")
     @click.option("--engine", help="processes or spark; default: project.yaml.")
-    @click.option("--sampler", help="tpe, random, grid or nsga2; default: project.yaml.")
+    @click.option("--sampler", help="tpe, cmaes, random …; default: project.yaml.")
     @click.option("--pruner", help="median, hyperband, none …; default: project.yaml.")
     @click.option("--study", default="", help="Study to start or continue; default: by its inputs.")
     def command(**options: object) -> None:

@@ -24,6 +24,15 @@ MISTAKES = {
     "unknown sampler": ({"sampler": "tpee"}, "tpe", "sampler:"),
     "unknown pruner": ({"pruner": "medain"}, "median", "pruner:"),
     "unknown engine": ({"engine": "ray"}, "spark", "engine:"),
+    "several objectives and a sampler for one": (
+        {
+            "objectives": [{"metric": "brier", "direction": "minimize"}],
+            "pruner": "none",
+            "sampler": "cmaes",
+        },
+        "cmaes knows one objective",
+        "sampler:",
+    ),
     "nothing left for the search": ({"rescore": {"share": 1.0}}, "less than 1", "share: 1.0"),
     "no trial to score again": ({"rescore": {"top": 0}}, "greater than or equal to 1", "top: 0"),
     "no workers": ({"workers": 0}, "greater than or equal to 1", "workers:"),

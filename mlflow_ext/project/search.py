@@ -177,7 +177,7 @@ class Search:
     """Score by cross-validation, one fold after the other, instead of ``fractions``."""
     rescore: Rescore | None = None
     """How the winner is found among the best trials; None: the search has the last word."""
-    sampler: Literal["tpe", "random", "grid", "nsga2"] = "tpe"
+    sampler: Literal["tpe", "random", "grid", "nsga2", "cmaes", "qmc"] = "tpe"
     pruner: Literal["median", "percentile", "hyperband", "successive_halving", "none"] = "median"
     workers: Annotated[int, Field(ge=1)] = 1
     """Processes (or Spark tasks) that run trials side by side."""
@@ -278,6 +278,8 @@ def _check_objectives(search: Search) -> None:
         raise ContradictionError(said, "pruner")
     if search.objectives and search.terminator:
         raise ContradictionError("false: several objectives never stop to trade", "terminator")
+    if search.objectives and search.sampler == "cmaes":
+        raise ContradictionError("another one: cmaes knows one objective", "sampler")
     if search.constraints and search.sampler not in CONSTRAINED:
         said = f"one of {', '.join(CONSTRAINED)}: {search.sampler} knows no constraints"
         raise ContradictionError(said, "sampler")

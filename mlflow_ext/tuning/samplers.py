@@ -43,6 +43,19 @@ def make_sampler(search: Search, ordinal: int) -> optuna.samplers.BaseSampler:
         )
     if search.sampler == "nsga2":
         return optuna.samplers.NSGAIISampler(seed=seed, constraints_func=constraints)
+    if search.sampler == "cmaes":
+        # The margin keeps whole numbers and steps from freezing at one value.
+        return optuna.samplers.CmaEsSampler(
+            seed=seed, with_margin=True, warn_independent_sampling=False
+        )
+    if search.sampler == "qmc":
+        return optuna.samplers.QMCSampler(
+            scramble=True,
+            seed=search.seed,  # of one sequence, whose place is kept in the study
+            independent_sampler=optuna.samplers.RandomSampler(seed=seed),
+            warn_asynchronous_seeding=False,
+            warn_independent_sampling=False,
+        )
     return optuna.samplers.RandomSampler(seed=seed)
 
 

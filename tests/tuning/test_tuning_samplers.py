@@ -66,7 +66,7 @@ def test_a_grid_too_large_to_list_is_refused():
         list_points(wide)
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "nsga2", "random"])
+@pytest.mark.parametrize("sampler", ["tpe", "nsga2", "random", "qmc"])
 def test_several_objectives_end_with_the_trials_that_none_beats(tmp_path, sampler):
     changes = {"objectives": (Aim(metric="brier", direction="minimize"),), "sampler": sampler}
 
@@ -165,6 +165,35 @@ def test_a_study_of_several_objectives_replays_from_its_seed(tmp_path, sampler):
     whole, parts = (trials_of(tmp_path / folder, **changes) for folder in ("whole", "parts"))
 
     assert [trial.params for trial in whole] == [trial.params for trial in parts]
+
+
+@pytest.mark.parametrize("sampler", ["cmaes", "qmc"])
+def test_a_sampler_that_keeps_its_place_in_the_study_goes_on_where_it_was(tmp_path, sampler):
+    kind = Choices(type="categorical", choices=("line", "bend"))
+    steps = IntRange(type="int", low=1, high=9, step=2)
+    changes = {"sampler": sampler, "space": {**SEARCH.space, "kind": kind, "steps": steps}}
+
+    def bowl_of_all(trial):
+        params = suggest(trial, changes["space"])
+        return -(params["x"] ** 2) - params["y"] ** 2 + params["steps"]
+
+    for folder, ends in (("whole", (40,)), ("parts", (1, 17, 40))):
+        for n_trials in ends:
+            run(tmp_path / folder, bowl_of_all, n_trials=n_trials, **changes)
+    whole, parts = (trials_of(tmp_path / folder, **changes) for folder in ("whole", "parts"))
+
+    assert [trial.params for trial in whole] == [trial.params for trial in parts]
+    assert len({trial.params["x"] for trial in whole}) == 40
+    assert {trial.params["kind"] for trial in whole} == {"line", "bend"}
+    assert len({trial.params["steps"] for trial in whole}) == 5
+
+
+def test_cmaes_closes_in_on_the_best_point(tmp_path):
+    run(tmp_path, bowl, n_trials=80, sampler="cmaes")
+    trials = trials_of(tmp_path, sampler="cmaes")
+
+    early, late = (sum(trial.value for trial in part) for part in (trials[:20], trials[-20:]))
+    assert late > early / 3
 
 
 def test_points_known_to_be_good_are_the_first_trials_and_only_once(tmp_path):

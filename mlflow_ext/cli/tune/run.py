@@ -12,7 +12,11 @@ from mlflow_ext.cli.tune._launch import launch, launch_options
 
 @click.command()
 @option("--study", default="", help="Name of the study to begin or go on with.")
-@option("--sampler", metavar="NAME", help="What proposes parameters: tpe, random, grid or nsga2.")
+@option(
+    "--sampler",
+    metavar="NAME",
+    help="What proposes parameters: tpe, random, grid, nsga2, cmaes or qmc.",
+)
 @option("--pruner", metavar="NAME", help="What stops hopeless trials: median, hyperband, none …")
 @launch_options
 def command(study: str, **words: Any) -> None:
