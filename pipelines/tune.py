@@ -45,8 +45,10 @@ class Tuned:
     @property
     def notes(self) -> tuple[str, ...]:
         """What the parameters promise."""
-        said = f"{self.metric} {self.promise}; the search was {self.optimism:+.4f} too hopeful"
-        return (said,) if self.promise else ()
+        if not self.promise:
+            return ()
+        hope = f"was {self.optimism:.4f} too hopeful" if self.optimism > 0 else "did not overstate it"
+        return (f"{self.metric} {self.promise}; the search {hope}",)
 
 
 @dataclass(frozen=True, kw_only=True)

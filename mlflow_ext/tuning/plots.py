@@ -226,10 +226,15 @@ def _draw_slices(library: Any, view: View) -> Any:
 
 
 def _draw_contours(library: Any, view: View) -> Any:
-    few, parameters = thin(view.study, FEW), view.parameters[:CONTOUR_PARAMETERS]
-    if len(parameters) < 2:
-        raise ValueError("a contour needs two parameters")
-    return library.plot_contour(few, parameters, **view.options)
+    few = thin(view.study, FEW)
+    tried = {name: set[str]() for name in view.parameters}
+    for trial in few.get_trials(deepcopy=False):
+        for name, value in trial.params.items():
+            tried[name].add(repr(value))
+    varied = [name for name, values in tried.items() if len(values) > 1]
+    if len(varied) < 2:
+        raise ValueError("a contour needs two parameters that were varied")
+    return library.plot_contour(few, varied[:CONTOUR_PARAMETERS], **view.options)
 
 
 def _draw_distribution(library: Any, view: View) -> Any:

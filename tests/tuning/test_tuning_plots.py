@@ -66,6 +66,18 @@ def test_one_parameter_is_enough_for_all_but_a_contour():
     assert all(map(is_drawn, parts.values()))
 
 
+def test_a_parameter_that_never_varied_is_in_no_contour(caplog):
+    study = optuna.create_study(direction="maximize")
+    for n in range(4):
+        space = {name: optuna.distributions.FloatDistribution(0, 9) for name in ("a", "b", "flat")}
+        params = {"a": n, "b": n % 2, "flat": 1.0}
+        study.add_trial(optuna.create_trial(params=params, distributions=space, value=float(n)))
+    contours = sections(page_of(study))["Contours"]
+
+    assert is_drawn(contours) and "flat" not in contours
+    assert caplog.messages == []
+
+
 def test_an_infinite_value_spoils_no_plot():
     assert all(map(is_drawn, sections(page_of(study_of(1.0, math.inf, 2.0, 3.0))).values()))
 
