@@ -47,7 +47,8 @@ class Tuned:
         """What the parameters promise."""
         if not self.promise:
             return ()
-        hope = f"was {self.optimism:.4f} too hopeful" if self.optimism > 0 else "did not overstate it"
+        is_modest = self.optimism <= 0
+        hope = "did not overstate it" if is_modest else f"was {self.optimism:.4f} too hopeful"
         return (f"{self.metric} {self.promise}; the search {hope}",)
 
 

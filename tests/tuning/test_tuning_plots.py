@@ -75,7 +75,7 @@ def test_a_parameter_that_never_varied_is_in_no_contour(caplog):
     contours = sections(page_of(study))["Contours"]
 
     assert is_drawn(contours) and "flat" not in contours
-    assert caplog.messages == []
+    assert not [text for text in caplog.messages if "flat" in text]
 
 
 def test_an_infinite_value_spoils_no_plot():
