@@ -144,7 +144,8 @@ def test_every_trial_is_one_child_run_that_has_ended(first, client):
 
 def test_the_parameters_are_those_of_the_winner_on_rows_kept_from_the_search(first, client):
     (tune,), (train,) = step_runs(client, "tune"), step_runs(client, "train")
-    rescored = mlflow.artifacts.load_dict(f"runs:/{tune.info.run_id}/study/rescored.json")
+    file = client.download_artifacts(tune.info.run_id, "study/rescored.json")
+    rescored = json.loads(Path(file).read_text())
     place = rescored["columns"].index("is_winner")
     ((winner, *_),) = [row for row in rescored["data"] if row[place]]
     shown = client.search_runs(["0"], f"tags.`mlflow_ext.trial` = '{winner}'")[-1]
