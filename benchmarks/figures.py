@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 RUNS = 3
-LIBRARIES = ("mlflow", "pandas", "pyarrow", "numpy")
+LIBRARIES = ("mlflow", "optuna", "pandas", "pyarrow", "numpy")
 
 
 @dataclass(frozen=True, kw_only=True)
