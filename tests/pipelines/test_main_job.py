@@ -58,8 +58,8 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def first(folder):
-    """The job with its defaults: through June 2013."""
-    return run_job(folder)
+    """The job through June 2013; few trials, to save time."""
+    return run_job(folder, "n_trials=5")
 
 
 @pytest.fixture(scope="module")
@@ -234,7 +234,7 @@ def expand(page, name):
 
 
 def test_second_call_reuses_what_succeeded(first, folder):
-    again = run_job(folder)
+    again = run_job(folder, "n_trials=5")
     assert again.returncode == 0, again.stderr
     reused = re.findall(r"^\[\d/9\] (\w+) +reused", again.stderr, flags=re.MULTILINE)
     assert reused == ["ingest", "validate", "features", "tune", "train", "evaluate", "register"]
@@ -242,7 +242,7 @@ def test_second_call_reuses_what_succeeded(first, folder):
 
 @pytest.fixture(scope="module")
 def second(folder, first, client):
-    """The job again after a month of new data; few trials, to save time."""
+    """The job again after a month of new data."""
     return run_job(folder, "through=2013-07", "n_trials=3")
 
 

@@ -6,7 +6,10 @@ from mlflow_ext.registry import tags
 from mlflow_ext.registry.gated.standing import IS_PROMPT
 
 PREFIX = "mlflow_ext."
-PROVENANCE = (tags.PROJECT_DIGEST, tags.COMMIT, tags.DIRTY, tags.SERIALIZATION, tags.FINGERPRINT)
+PROVENANCE = (
+    *(tags.PROJECT_DIGEST, tags.COMMIT, tags.DIRTY, tags.SERIALIZATION),
+    *(tags.FINGERPRINT, tags.PROMISED),
+)
 """Where a version comes from: said once, never changed."""
 FREE_ON_MODELS = (tags.PROJECT_DIGEST,)
 FREE_ON_VERSIONS = (tags.GATE_RUN,)
