@@ -44,13 +44,19 @@ def one_of(known: Collection[str]) -> str:
 
 
 class UnknownNameError(MlflowExtError):
-    """A name (gate, metric, suite, step, column, month …) is not among the known ones."""
+    """A name (gate, metric, suite, step, column, month …) is not among the known ones.
 
-    def __init__(self, kind: str, name: str, known: Collection[str], where: str = "") -> None:
+    *listed_by* is the command that lists them where they are too many to be said.
+    """
+
+    def __init__(
+        self, kind: str, name: str, known: Collection[str], where: str = "", listed_by: str = ""
+    ) -> None:
         guess = nearest(name, known)
         place = f" in {where}" if where else ""
         fix = f"write '{guess}' instead of '{name}'" if guess else f"use a known {kind}"
-        super().__init__(f"unknown {kind} '{name}'{place}", one_of(known), fix)
+        expected = f"a {kind} that is listed" if listed_by else one_of(known)
+        super().__init__(f"unknown {kind} '{name}'{place}", expected, listed_by or fix)
         self.kind = kind
         self.name = name
         self.known = tuple(sorted(known))

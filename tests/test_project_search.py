@@ -1,5 +1,6 @@
 """The section ``search`` of project.yaml: what goes together, and how a contradiction is told."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -105,6 +106,74 @@ MISTAKES = {
         "a whole number among 'space' or 'fixed'",
         "warm_start:",
     ),
+    "warm start by what not every trial has": (
+        {
+            "space": {
+                "kind": {"type": "categorical", "choices": ["a", "b"]},
+                "max_iter": {**ITERATIONS, "when": {"kind": "a"}},
+            },
+            "warm_start": "max_iter",
+        },
+        "every trial needs a count",
+        "when:",
+    ),
+    "a range without an end": (
+        {"space": {RATE: {"type": "float", "low": 0.1, "high": math.inf}}},
+        "finite",
+        "high: .inf",
+    ),
+    "a range from nowhere": (
+        {"space": {RATE: {"type": "float", "low": math.nan, "high": 1.0}}},
+        "finite",
+        "low: .nan",
+    ),
+    "an endless step": (
+        {"space": {RATE: {"type": "float", "low": 0.0, "high": 1.0, "step": math.inf}}},
+        "finite",
+        "step: .inf",
+    ),
+    "a share that is no number": ({"fractions": [0.1, math.nan, 1.0]}, "finite", ".nan"),
+    "a bound that is no number": (
+        {"constraints": [{"metric": "brier", "max": math.nan}]},
+        "finite",
+        "max: .nan",
+    ),
+    "one choice twice": (
+        {"space": {RATE: {"type": "categorical", "choices": ["a", "b", "a"]}}},
+        "choices that can be told apart",
+        "- a",
+    ),
+    "choices that Optuna takes for one": (
+        {"space": {RATE: {"type": "categorical", "choices": [0, 1, True]}}},
+        "found True",
+        "- true",
+    ),
+    "a choice that equals nothing": (
+        {"space": {RATE: {"type": "categorical", "choices": [1.0, math.nan]}}},
+        "not even itself",
+        ".nan",
+    ),
+    "a known point beside the steps": (
+        {
+            "space": {RATE: {"type": "float", "low": 0.0, "high": 1.0, "step": 0.25}},
+            "enqueue": [{RATE: 0.3}],
+        },
+        "a value of the space, found learning_rate: 0.3",
+        "learning_rate: 0.3",
+    ),
+    "a metric that each run of a trial has": (
+        {"metric": "trial"},
+        "shows a 'trial' of its own",
+        "metric: trial",
+    ),
+    "an objective that each run of a trial has": (
+        {
+            "objectives": [{"metric": "duration_seconds", "direction": "minimize"}],
+            "pruner": "none",
+        },
+        "shows a 'duration_seconds' of its own",
+        "metric: duration_seconds",
+    ),
     "one fold": ({"cv": {"folds": 1}}, "greater than or equal to 2", "folds:"),
     "a key of cv that is none": ({"cv": {"folds": 2, "by_tim": True}}, "by_time", "by_tim:"),
     "a direction that the KPIs contradict": (
@@ -168,6 +237,7 @@ def test_everything_at_once_is_understood(tmp_path):
     ("parameter", "inside", "outside"),
     [
         (FloatRange(type="float", low=0.0, high=1.0), [0, 0.0, 0.5, 1], [-0.1, 2, True, "0.5"]),
+        (FloatRange(type="float", low=-0.3, high=0.9, step=0.1), [0.0, 0.6, 0.3], [0.35, 1.0]),
         (IntRange(type="int", low=1, high=9, step=4), [1, 5, 9], [2, 10, 1.5, None]),
         (Choices(type="categorical", choices=(1, "1", None)), [1, "1", None], [True, 1.0, "x"]),
     ],
@@ -175,6 +245,26 @@ def test_everything_at_once_is_understood(tmp_path):
 def test_a_range_admits_its_own_values(parameter, inside, outside):
     assert [value for value in inside if not parameter.admits(value)] == []
     assert [value for value in outside if parameter.admits(value)] == []
+
+
+@pytest.mark.parametrize(
+    ("chosen", "wanted", "is_active"),
+    [
+        (1.0, 1, True),
+        (1, 1.0, True),
+        (0.1 * 3, 0.3, True),
+        (3, (2.0, 3.0), True),
+        (1, True, False),
+        (True, 1, False),
+        ("1", 1, False),
+        (1.5, 1, False),
+        (None, None, True),
+    ],
+)
+def test_a_condition_compares_numbers_however_they_are_written(chosen, wanted, is_active):
+    parameter = IntRange(type="int", low=1, high=9, when={"a": wanted})
+
+    assert parameter.is_active({"a": chosen}) is is_active
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,14 @@
 """The evidence of one version in one document, to be verified anew by another registry.
 
-Pure. What makes it count elsewhere is the signature on each statement and the digest of the files:
-see `mlflow_ext.registry.statement.attest_imported`. The ledger lines tell the story behind it;
-their hashes show a careless edit, but whoever forges a whole chain can hash it as well.
+Pure. What makes evidence count elsewhere is the signature on each statement and the digest of the
+files: see `mlflow_ext.registry.statement.attest_imported`. That nothing was left out, and the story
+that the ledger lines tell, rest on the seal: the registry that exports signs the bundle as a whole,
+by an in-toto statement about its digest. They are as trustworthy as that signer.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from functools import cache
 from itertools import pairwise
@@ -17,11 +19,16 @@ from pydantic.dataclasses import dataclass
 
 from mlflow_ext.errors import PolicyError, SignatureError, StatementError
 from mlflow_ext.records import Entry, Kind, to_dict
-from mlflow_ext.registry.chain import entry_hash
+from mlflow_ext.registry.chain import canonical, entry_hash
+from mlflow_ext.registry.revocation import pair_revocations, said
 from mlflow_ext.registry.rules import STRICT, parse_policy
-from mlflow_ext.registry.signing import open_envelope, signer_of
-from mlflow_ext.registry.statement import read_statement
+from mlflow_ext.registry.signing import SigningKey, open_envelope, seal, signer_of
+from mlflow_ext.registry.statement import STATEMENT_TYPE, read_statement
 from mlflow_ext.registry.terms import Digest
+
+BUNDLE_TYPE = "urn:mlflow-ext:bundle:v1"
+SEAL = "seal"
+"""Key of a bundle: the envelope with the signature of whoever exported it."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -31,6 +38,7 @@ class _Bundle:
     policy: dict[str, Any]
     envelopes: tuple[dict[str, Any], ...]
     entries: tuple[Entry, ...]
+    seal: dict[str, Any] | None = None
 
 
 def make_bundle(entries: Sequence[Entry], policy: dict[str, Any], digest: str) -> dict[str, Any]:
@@ -42,13 +50,19 @@ def make_bundle(entries: Sequence[Entry], policy: dict[str, Any], digest: str) -
         digest: Of the version's files, SHA-256 hex.
 
     Returns:
-        A bundle. Its envelopes are the evidence about these very files that was not withdrawn.
+        A bundle to be sealed. Its envelopes are the evidence about these very files that was not
+        withdrawn.
     """
     about = [envelope for envelope in _standing(entries).values() if not _flaw(envelope, digest)]
     bundle = _Bundle(
         model_digest=digest, policy=policy, envelopes=tuple(about), entries=tuple(entries)
     )
     return to_dict(bundle)
+
+
+def seal_bundle(bundle: dict[str, Any], key: SigningKey) -> dict[str, Any]:
+    """Sign a bundle as a whole; returns it with the new seal."""
+    return {**bundle, SEAL: seal(key, _seal_statement(bundle))}
 
 
 def check_bundle(bundle: Any) -> list[str]:
@@ -67,6 +81,7 @@ def check_bundle(bundle: Any) -> list[str]:
         where = ".".join(map(str, first["loc"])) or "bundle"
         return [f"'{where}' of the bundle: {first['msg']}"]
     return [
+        *_seal_problems(bundle),
         *_policy_problems(parsed.policy),
         *_chain_problems(parsed.entries),
         *_evidence_problems(parsed),
@@ -76,6 +91,32 @@ def check_bundle(bundle: Any) -> list[str]:
 @cache
 def _adapter() -> TypeAdapter[_Bundle]:
     return TypeAdapter(_Bundle)
+
+
+def _seal_statement(bundle: dict[str, Any]) -> dict[str, Any]:
+    """Say which bundle it is, whatever its seal."""
+    sealed = canonical({key: value for key, value in bundle.items() if key != SEAL})
+    digest = hashlib.sha256(sealed.encode()).hexdigest()
+    return {
+        "_type": STATEMENT_TYPE,
+        "subject": [{"name": "bundle", "digest": {"sha256": digest}}],
+        "predicateType": BUNDLE_TYPE,
+        "predicate": {},
+    }
+
+
+def _seal_problems(bundle: dict[str, Any]) -> Iterator[str]:
+    envelope = bundle.get(SEAL)
+    if envelope is None:
+        yield "it is not signed"
+        return
+    try:
+        statement = open_envelope(envelope, signer_of(envelope))
+    except SignatureError as error:
+        yield f"its seal: {error.found}"
+        return
+    if statement != _seal_statement(bundle):
+        yield "it was changed after it was signed"
 
 
 def _policy_problems(policy: dict[str, Any]) -> Iterator[str]:
@@ -110,17 +151,18 @@ def _evidence_problems(bundle: _Bundle) -> Iterator[str]:
     for seq, envelope in standing.items():
         if envelope not in bundle.envelopes and not _flaw(envelope, bundle.model_digest):
             yield f"the evidence of line {seq} was left out"
+    for revocation, line in pair_revocations(bundle.entries):
+        if line is None:
+            yield f"what line {revocation.seq} withdraws was left out"
 
 
 def _standing(entries: Sequence[Entry]) -> dict[int, Any]:
     """Return line -> envelope for the evidence that no later line withdraws."""
-    told = {e.id: e.body.get("envelope") for e in entries if e.kind is Kind.EVIDENCE}
-    gone = [e.body.get("entry") for e in entries if e.kind is Kind.REVOCATION]
-    withdrawn = [told[number] for number in gone if number in told]
+    withdrawn = {said(line) for _, line in pair_revocations(entries) if line}
     return {
         entry.seq: entry.body.get("envelope")
         for entry in entries
-        if entry.kind is Kind.EVIDENCE and entry.body.get("envelope") not in withdrawn
+        if entry.kind is Kind.EVIDENCE and said(entry) not in withdrawn
     }
 
 

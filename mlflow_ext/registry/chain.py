@@ -86,7 +86,7 @@ def find_breaks(links: Iterable[Link], after: Link | None = None) -> Iterator[Br
         links: The lines in the order of their numbers.
         after: The line before the first of *links*; None when that one begins the chain.
     """
-    seq, previous = (after.seq, after.hash) if after else (0, "")
+    seq, previous, number = (after.seq, after.hash, after.id) if after else (0, "", 0)
     for link in links:
         if link.seq != seq + 1:
             gap = f"line {seq + 1}" if link.seq == seq + 2 else f"lines {seq + 1} to {link.seq - 1}"
@@ -94,6 +94,9 @@ def find_breaks(links: Iterable[Link], after: Link | None = None) -> Iterator[Br
             yield Break(seq=link.seq, id=link.id, problem=told)
         elif link.previous != previous:
             yield Break(seq=link.seq, id=link.id, problem="does not continue the line before it")
+        elif link.id <= number:  # no hash covers it, but lines are appended one after the other
+            told = f"its number is not above {number}, that of line {seq}"
+            yield Break(seq=link.seq, id=link.id, problem=told)
         if hash_link(link.content, link.body, link.previous) != link.hash:
             yield Break(seq=link.seq, id=link.id, problem="the line was edited")
-        seq, previous = link.seq, link.hash
+        seq, previous, number = link.seq, link.hash, link.id

@@ -47,13 +47,13 @@ def judge_approvals(
 
 def judge_time(least: str, request: PromotionRequest, dossier: Dossier) -> Requirement:
     """Ask whether the version has been long enough where it is."""
-    since_ms = dossier.entered_ms
-    due_ms = (dossier.now_ms if since_ms is None else since_ms) + milliseconds(least)
-    is_met = since_ms is not None and dossier.now_ms >= due_ms
-    found = "since nobody knows when" if since_ms is None else f"since {_day(_moment(since_ms))}"
-    fix = _later(request, _moment(due_ms))
-    name = f"at least {least} in stage {dossier.stages[request.version]}"
-    return _requirement(name, found, "" if is_met else fix)
+    since_ms, stage = dossier.entered_ms, dossier.stages[request.version]
+    name = f"at least {least} in stage {stage}"
+    if since_ms is None:
+        return _requirement(name, "since nobody knows when", _come_again(request, stage))
+    due_ms = since_ms + milliseconds(least)
+    fix = "" if dossier.now_ms >= due_ms else _later(request, _moment(due_ms))
+    return _requirement(name, f"since {_day(_moment(since_ms))}", fix)
 
 
 def judge_freeze(window: FreezeWindow, request: PromotionRequest, now_ms: int) -> Requirement:
@@ -101,6 +101,11 @@ def _describe(rule: ApprovalRule) -> str:
     who = f" of {' or '.join(rule.groups)}" if rule.groups else ""
     other = "" if rule.allow_author else ", not of an author"
     return f"{rule.count} approval{'s' if rule.count > 1 else ''}{who}{other}"
+
+
+def _come_again(request: PromotionRequest, stage: str) -> str:
+    leave = request.command("promote", "Archived" if stage == "None" else "None")
+    return f"{leave}  # and back to {stage}, from then on it counts"
 
 
 def _later(request: PromotionRequest, due: datetime) -> str:

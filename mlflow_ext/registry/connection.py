@@ -48,8 +48,11 @@ MENDED_BY = re.compile(r"To mend it: (.+)")
 """How a gated registry ends each line about what is unmet."""
 GATED = "gated+"
 """What the address of a database starts with when its registry enforces the policy."""
+MISSING = "RESOURCE_DOES_NOT_EXIST"
 ACCEPTABLE = "a request that the registry accepts ({})"
 DOCTOR = "start it or correct its address, then ask: mlflow-ext doctor"
+CORRECT = "correct what was asked: mlflow-ext COMMAND --help"
+LOOK = "correct the name or the number; the versions of a model: mlflow-ext status MODEL"
 ELSEWHERE = "go to the folder that holds it, or set MLFLOW_TRACKING_URI"
 
 
@@ -149,7 +152,22 @@ def check_answers(client: MlflowClient) -> None:
 
 def is_missing(error: Exception) -> bool:
     """Tell whether MLflow means that the thing does not exist."""
-    return getattr(error, "error_code", None) == "RESOURCE_DOES_NOT_EXIST"
+    return getattr(error, "error_code", None) == MISSING
+
+
+def declined(address: str, said: str, code: str | None) -> RegistryStateError:
+    """Build the error for a request that was answered, but not as it was asked.
+
+    Args:
+        address: Who answered, without a password.
+        said: The answer.
+        code: MLflow's word for what is wrong; None when it was no registry that answered.
+    """
+    expected = ACCEPTABLE.format(code or "BAD_REQUEST")
+    fix = CORRECT if code else DOCTOR
+    if code == MISSING:
+        expected, fix = f"what the registry holds ({code})", LOOK
+    return RegistryStateError(f"{address}: {said}", expected, fix)
 
 
 def probe_database(uri: str) -> None:
@@ -185,6 +203,8 @@ def _translate(error: Exception, uri: str) -> MlflowExtError:
     refusal = _read_refusal(error) if code == DENIED else None
     if refusal:
         return refusal
+    if code == MISSING:
+        return declined(hide_password(uri), cause_of(error), code)
     if code in NO_ANSWER:
         return StoreUnreachableError("MLflow store", hide_password(uri), cause_of(error), DOCTOR)
     return RegistryStateError(

@@ -53,6 +53,8 @@ class Dossier:
     """When it entered its present stage; None: nobody knows."""
     has_been_there: bool = False
     """True: this very version has held the stage before."""
+    is_settled: bool = True
+    """False: it is in the stage already, and yet something would change, as whose the alias is."""
     changed_files: str = ""
     """Why its files are not those it held the stage with; empty: they are."""
     now_ms: int = 0

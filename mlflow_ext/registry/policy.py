@@ -44,7 +44,8 @@ def decide(
     """Decide whether a version may move to a stage.
 
     A version that is already there, or a stage for which the policy has no rule, is a plain yes. A
-    promotion must meet every rule of the stage. A rollback must lead to a version that has been
+    promotion must meet every rule of the stage; where only the stage's alias moves on to a version
+    in it, every rule but those about where it comes from. A rollback must lead to a version that has been
     there with the same files, and to nothing else: undoing is possible at any time. Force asks only
     who does it, and lists the rules it goes past.
 
@@ -73,7 +74,7 @@ def _apply(
     yield _judge_existence(request, dossier)
     if present is None or stage is None:
         return
-    if canonical_stage(present) == canonical_stage(request.to_stage):
+    if dossier.is_settled and _is_there(request, dossier):
         return
     if request.action is Action.ROLLBACK:
         yield from _judge_rollback(request, dossier)
@@ -89,15 +90,21 @@ def _apply(
 def _judge_promotion(
     policy: Policy, stage: StagePolicy, request: PromotionRequest, dossier: Dossier, fix: str
 ) -> Iterator[Requirement]:
-    if stage.comes_from:
+    is_there = _is_there(request, dossier)
+    if stage.comes_from and not is_there:
         yield _judge_origin(stage, request, dossier)
     yield from judge_gates(stage, dossier.attestations, dossier.now_ms, fix)
     if stage.approvals:
         yield from judge_approvals(policy, stage.approvals, request, dossier)
-    if stage.min_time:
+    if stage.min_time and not is_there:
         yield judge_time(stage.min_time, request, dossier)
     for window in stage.freeze:
         yield judge_freeze(window, request, dossier.now_ms)
+
+
+def _is_there(request: PromotionRequest, dossier: Dossier) -> bool:
+    present = dossier.stages[request.version]
+    return canonical_stage(present) == canonical_stage(request.to_stage)
 
 
 def _judge_rollback(request: PromotionRequest, dossier: Dossier) -> Iterator[Requirement]:

@@ -20,9 +20,9 @@ from mlflow_ext.errors import (
 )
 from mlflow_ext.process import current_actor
 from mlflow_ext.registry.connection import (
-    ACCEPTABLE,
     DOCTOR,
     GATED,
+    declined,
     probe_database,
     reaching_address,
     registry_address,
@@ -220,5 +220,4 @@ def _translate(address: str, answer: Answer, document: dict[str, Any]) -> Mlflow
         return RefusedError(f"{address}: {found}", "a user who may do this", LOG_IN)
     if answer.status >= 500 or answer.status < 400:
         return StoreUnreachableError("MLflow store", address, found, DOCTOR)
-    code = document.get("error_code", "BAD_REQUEST")
-    return RegistryStateError(f"{address}: {found}", ACCEPTABLE.format(code), DOCTOR)
+    return declined(address, found, document.get("error_code"))

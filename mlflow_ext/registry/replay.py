@@ -18,6 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 from mlflow_ext.errors import LedgerError, PolicyError
 from mlflow_ext.records import Attestation, Decision, Entry, Kind, Vote
 from mlflow_ext.registry.policy import Dossier, PromotionRequest, decide
+from mlflow_ext.registry.revocation import name_target, names_of
 from mlflow_ext.registry.rules import BUILT_IN, Policy, parse_policy, policy_digest
 
 TOLD = {Kind.EVIDENCE: "evidence", Kind.APPROVAL: "vote", Kind.REJECTION: "vote"}
@@ -73,7 +74,8 @@ class _Memory:
     """Evidence and votes, by the number of their line."""
     about: dict[Subject, list[int]] = field(default_factory=lambda: defaultdict(list))
     """Version -> its lines among these."""
-    revoked: set[int] = field(default_factory=set)
+    revoked: set[str] = field(default_factory=set)
+    """Names of lines, as `mlflow_ext.registry.revocation.name_target`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,7 +134,7 @@ def _remember(memory: _Memory, entry: Entry) -> None:
             return  # whatever it decided will be told as different
         memory.policies[policy_digest(policy)] = policy
     elif entry.kind is Kind.REVOCATION:
-        memory.revoked.add(entry.body["entry"])
+        memory.revoked.add(name_target(entry))
     elif entry.kind in (Kind.EVIDENCE, Kind.APPROVAL, Kind.REJECTION):
         memory.said[entry.id] = entry
         memory.about[_subject(entry)].append(entry.id)
@@ -175,7 +177,7 @@ def _check_attestation(memory: _Memory, entry: Entry, used: Attestation) -> Iter
         return
     elif _subject(line) != _subject(entry):
         yield f"evidence {used.id} is about another version"
-    elif used.id in memory.revoked:
+    elif not memory.revoked.isdisjoint(names_of(line)):
         yield f"evidence {used.id} had been revoked"
     else:
         report = line.body["report"]

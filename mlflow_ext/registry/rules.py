@@ -65,6 +65,7 @@ __all__ = [
     "policy_of",
     "read_policy",
     "stage_policy",
+    "weaknesses",
 ]
 
 STRICT = ConfigDict(extra="forbid")
@@ -266,6 +267,23 @@ def dump_policy(policy: Policy) -> dict[str, Any]:
     """Return *policy* as JSON values, every default spelled out."""
     values: dict[str, Any] = TypeAdapter(Policy).dump_python(policy, mode="json")
     return values
+
+
+def weaknesses(policy: Policy) -> list[str]:
+    """Say where *policy* asks for less than it seems to.
+
+    >>> weaknesses(OPEN)
+    []
+    """
+    if policy.keys is not None:
+        return []
+    return [
+        f"stage '{name}' asks for attested evidence, and without 'keys' every valid signature "
+        "attests: list the keys that count"
+        for name, stage in policy.stages.items()
+        if any(gate.trust is Trust.ATTESTED for gate in stage.gates)
+        or (stage.min_passed and stage.trust is Trust.ATTESTED)
+    ]
 
 
 def policy_digest(policy: Policy) -> str:

@@ -133,7 +133,7 @@ def attest(
     trust = _trust(binding, signer, expected, policy)
     problems = [
         *_contradictions(binding, expected),
-        *_weak_keys(signer, trust, expected, policy),
+        *doubt_key(signer, policy, expected.now_ms, is_own=trust is Trust.RECOMPUTED),
     ]
     if report.created_ms > expected.now_ms + CLOCK_SKEW_MS:
         problems.append("it is dated in the future")
@@ -171,9 +171,16 @@ def attest_imported(
         number: Of its line in the ledger.
 
     Returns:
-        As `attest`, but what it is about there is not compared, and nothing is *recomputed*: this
-        registry's server ran no gate on this version.
+        As `attest_files`, but nothing is *recomputed*: this registry's server ran no gate on this
+        version.
     """
+    return attest_files(envelope, replace(expected, server_key_id=""), policy, number)
+
+
+def attest_files(
+    envelope: dict[str, Any], expected: Expected, policy: Policy, number: int = 0
+) -> Attestation:
+    """Judge evidence about the same files, as `attest` does, whichever version it names."""
     try:
         _, there = read_statement(open_envelope(envelope, signer_of(envelope)))
     except (SignatureError, StatementError) as error:
@@ -184,9 +191,27 @@ def attest_imported(
         model=there.model,
         version=there.version,
         version_created_ms=there.version_created_ms,
-        server_key_id="",
     )
     return attest(envelope, adopted, policy, number)
+
+
+def doubt_key(signer: str, policy: Policy, now_ms: int, *, is_own: bool = False) -> Iterator[str]:
+    """Say why a key does not count; nothing when it does.
+
+    Args:
+        signer: Public key, in base64.
+        policy: Whose keys count; without a list every key does.
+        now_ms: The moment, in milliseconds since the epoch.
+        is_own: The registry signed with its own key, which needs no listing.
+    """
+    listed = _listed(signer, policy)
+    if policy.keys is not None and not (listed or is_own):
+        yield f"the policy does not trust key {key_id(signer)[:12]}…"
+    for key in listed:
+        if _is_past(key.revoked, now_ms):
+            yield f"its key was revoked on {key.revoked}"
+        if _is_past(key.expires, now_ms):
+            yield f"its key expired on {key.expires}"
 
 
 def _unreadable(number: int, problem: str) -> Attestation:
@@ -220,16 +245,6 @@ def _contradictions(binding: Binding, expected: Expected) -> Iterator[str]:
         yield "the model's files cannot be read"
     elif binding.model_digest != expected.model_digest:
         yield "the model's files have changed"
-
-
-def _weak_keys(signer: str, trust: Trust, expected: Expected, policy: Policy) -> Iterator[str]:
-    if trust is Trust.CLAIMED:
-        yield f"the policy does not trust key {key_id(signer)[:12]}…"
-    for key in _listed(signer, policy):
-        if _is_past(key.revoked, expected.now_ms):
-            yield f"its key was revoked on {key.revoked}"
-        if _is_past(key.expires, expected.now_ms):
-            yield f"its key expired on {key.expires}"
 
 
 def _listed(signer: str, policy: Policy) -> list[TrustedKey]:

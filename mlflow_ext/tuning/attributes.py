@@ -15,6 +15,12 @@ ALIVE = OWN + "alive."
 """Before the name of a process: when it last wrote of itself, in seconds since the epoch."""
 RUN = OWN + "run"
 """Id of the MLflow run under which the study last went on."""
+SESSION = OWN + "session."
+"""Before the id of such a run: who worked under it, and what became of that; see `sessions`."""
+BUDGET = OWN + "budget"
+"""How many trials, and in how much time, were last asked for."""
+RESCORED = OWN + "rescored"
+"""What fresh rows said of the best trials when the study last ended."""
 
 # In a trial; tags of its child run too.
 OWNER = OWN + "owner"

@@ -33,11 +33,20 @@ def has_died(study: optuna.Study, process: str) -> bool:
         study: In which it gives out trials.
         process: A name that `mlflow_ext.process.current_process` returned, here or elsewhere.
     """
+    return _find_life(study, process) is False
+
+
+def shows_life(study: optuna.Study, process: str) -> bool:
+    """Say whether *process* is known to live. Arguments are those of `has_died`."""
+    return _find_life(study, process) is True
+
+
+def _find_life(study: optuna.Study, process: str) -> bool | None:
     alive = is_alive(process)
     if alive is not None:
-        return not alive
+        return alive
     last = study.user_attrs.get(ALIVE + process)
-    return last is not None and time.time() - last > GRACE_SECONDS
+    return None if last is None else time.time() - last <= GRACE_SECONDS
 
 
 @contextmanager

@@ -13,9 +13,10 @@ from mlflow_ext.cli._output import emit
 @format_option
 @ask_gated
 def command(ask: Ask, *, model: str) -> None:
-    """List the erasures of MODEL and the versions that were judged on the rows.
+    """List the erasures of MODEL and the versions that know the rows, under whatever name.
 
-    Answers yes when no such version stands in a stage: each is archived, or has none.
+    A version knows them when it, or one with the same files, was made from such a table or judged
+    on it. Answers yes when none stands in a stage: each is archived, or has none.
     """
     answer = ask("erasures/list", model=model)
     emit(answer, is_yes=answer["is_clean"])

@@ -39,7 +39,7 @@ def command(
 ) -> None:
     """Record in the ledger that rows were erased from data of MODEL.
 
-    Erase them first. 'erasure list' then names the versions that were judged on them.
+    Erase them first. 'erasure list' then names the versions that know them.
     """
     words = {"request": request, "fingerprints": list(fingerprints), "reason": reason}
     emit(ask("erasures/record", model=model, rows=rows, **words))

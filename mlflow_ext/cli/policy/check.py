@@ -8,7 +8,7 @@ import click
 
 from mlflow_ext.cli._files import input_type
 from mlflow_ext.cli._options import format_option
-from mlflow_ext.cli._output import emit
+from mlflow_ext.cli._output import emit, say
 
 
 @click.command()
@@ -20,13 +20,15 @@ def command(file: Path) -> None:
     Asks no server. What is wrong is named with its line, and ends with exit code 1.
     """
     from mlflow_ext.errors import MlflowExtError
-    from mlflow_ext.registry.rules import dump_policy, policy_digest, read_policy
+    from mlflow_ext.registry.rules import dump_policy, policy_digest, read_policy, weaknesses
 
     try:
         policy = read_policy(file)
     except MlflowExtError as error:
         wrong = {"found": error.found, "expected": error.expected, "fix": error.fix}
         emit({"file": str(file), "is_policy": False, **wrong}, is_yes=False)
+    for weakness in weaknesses(policy):
+        say(f"warning: {weakness}")
     emit(
         {
             "file": str(file),

@@ -8,7 +8,7 @@ import click
 
 from mlflow_ext.cli._files import input_type
 from mlflow_ext.cli._options import Ask, ask_gated, format_option, model_argument, reason_option
-from mlflow_ext.cli._output import emit
+from mlflow_ext.cli._output import emit, say
 
 
 @click.command()
@@ -22,7 +22,9 @@ def command(ask: Ask, *, model: str, file: Path, reason: str) -> None:
 
     The ledger keeps the policy, who set it and why.
     """
-    from mlflow_ext.registry.rules import dump_policy, read_policy
+    from mlflow_ext.registry.rules import dump_policy, read_policy, weaknesses
 
-    policy = dump_policy(read_policy(file))
-    emit(ask("policy/set", model=model, policy=policy, reason=reason)["entry"])
+    policy = read_policy(file)
+    for weakness in weaknesses(policy):
+        say(f"warning: {weakness}")
+    emit(ask("policy/set", model=model, policy=dump_policy(policy), reason=reason)["entry"])

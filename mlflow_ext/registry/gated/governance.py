@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlflow_ext.errors import RefusedError
+from mlflow_ext.errors import LedgerError, RefusedError
 from mlflow_ext.records import (
     Action,
     Attestation,
     Decision,
     Entry,
     Kind,
-    Verdict,
     Vote,
 )
 from mlflow_ext.registry.chain import canonical
@@ -25,7 +24,16 @@ from mlflow_ext.registry.gated import ledger
 from mlflow_ext.registry.gated.caller import is_admin
 from mlflow_ext.registry.gated.standing import Standing, VersionRow
 from mlflow_ext.registry.gated.transaction import Moment
+from mlflow_ext.registry.gated.visits import (
+    changed_files,
+    entered_ms,
+    find_visit,
+    has_left,
+    is_about,
+    is_doubted,
+)
 from mlflow_ext.registry.policy import decide
+from mlflow_ext.registry.revocation import pair_revocations, said
 from mlflow_ext.registry.rules import (
     BUILT_IN,
     EVIDENCE,
@@ -74,6 +82,12 @@ class Ruling:
         """The versions that leave the stage to the one that was asked about, oldest first."""
         held = self.standing.holders(self.request.to_stage, self.policy)
         return tuple(v for v in held if self.is_clearing and v != self.request.version)
+
+    @property
+    def is_change(self) -> bool:
+        """True when stage, alias or what is replaced differ afterwards."""
+        is_there = self.from_stage == self.request.to_stage
+        return not is_there or bool(self.replaced) or not self.dossier.is_settled
 
 
 def find_policy(moment: Moment) -> tuple[Policy, Entry | None]:
@@ -128,14 +142,15 @@ def rule(
         case: The lines that matter.
         standing: How the model stands.
         request: What is asked for. A promotion to an older version than the one that holds the
-            stage, which has held it before, is a rollback, unless something was said against it
-            since: then it must meet every rule.
+            stage, which has held it before, is a rollback, unless something stands against it now:
+            then it must meet every rule.
         digest: SHA-256 of the version's files, hex; empty when they cannot be read.
     """
     policy = policy_in(case.policy)
     dossier = _gather(moment, case, standing, request, digest)
-    is_clean = not _said_against(case, standing.versions[request.version])
-    if request.action is Action.PROMOTE and dossier.has_been_there and is_clean:
+    if request.action is Action.PROMOTE and _is_way_back(
+        case, standing.versions[request.version], dossier
+    ):
         request = replace(request, action=Action.ROLLBACK)
     return Ruling(
         request=request,
@@ -157,8 +172,7 @@ def read_attestations(
     found = [entry for entry in entries if entry.kind is Kind.EVIDENCE]
     if not found:
         return ()
-    revoked = {entry.body["entry"] for entry in entries if entry.kind is Kind.REVOCATION}
-    withdrawn = {_said(entry) for entry in found if entry.id in revoked}
+    withdrawn = set(_withdrawn(entries))
     expected = expect(moment, row, digest)
     judges = {False: attest, True: attest_imported}
     judged = [
@@ -201,20 +215,24 @@ def _gather(
     moment: Moment, case: ledger.Case, standing: Standing, request: PromotionRequest, digest: str
 ) -> Dossier:
     policy, row = policy_in(case.policy), standing.versions[request.version]
-    own = [entry for entry in case.about if _is_about(entry, row)]
-    last = case.last_move if case.last_move and _is_about(case.last_move, row) else None
-    newest = max(standing.holders(request.to_stage, policy), default=0)
-    may_return = request.action is Action.ROLLBACK or newest > row.version
-    is_own = case.last_visit is not None and _is_about(case.last_visit, row)
-    before = case.last_visit if may_return and is_own else None
+    own = [entry for entry in case.about if is_about(entry, row)]
+    stage = standing.stage_of(row.version, policy)
+    is_there = stage == request.to_stage
+    is_settled = not is_there or _is_settled(policy, standing, request)
+    is_undoing = request.action is Action.ROLLBACK
+    is_older = row.version < max(standing.holders(request.to_stage, policy), default=0)
+    goes_back = is_undoing or (is_older and not (is_there and is_settled))
+    visit = find_visit(case, row) if goes_back else None
     return Dossier(
         stages={v: standing.stage_of(v, policy) for v in sorted(standing.versions)},
         attestations=read_attestations(moment, policy, row, digest, case.about),
         votes=tuple(_vote(entry) for entry in own if entry.kind in ledger.VOTES),
         authors=tuple(sorted({name for entry in own for name in _authors(entry)})),
-        entered_ms=last.time_ms if last else row.created_ms,
-        has_been_there=may_return and (bool(before) or _has_left(last, request.to_stage)),
-        changed_files=_changes(before, digest),
+        entered_ms=entered_ms(case, row, stage),
+        # What held the stage before the ledger began is good enough for who asks to undo.
+        has_been_there=bool(visit) or (is_undoing and has_left(case, row, request.to_stage)),
+        changed_files=changed_files(visit, digest),
+        is_settled=is_settled,
         now_ms=moment.now_ms,
     )
 
@@ -245,46 +263,39 @@ def _authors(entry: Entry) -> Iterable[str]:
     return entry.body.get("authors") or (entry.actor,)
 
 
-def _said_against(case: ledger.Case, row: VersionRow) -> bool:
-    """Tell whether evidence was withdrawn, a gate failed or somebody objected since the visit."""
-    visited = case.last_visit.seq if case.last_visit else 0
-    later = [entry for entry in case.about if entry.seq > visited and _is_about(entry, row)]
-    return any(
-        entry.kind in (Kind.REVOCATION, Kind.REJECTION)
-        or (entry.kind is Kind.EVIDENCE and entry.body["report"]["verdict"] == Verdict.FAILED)
-        for entry in later
-    )
+def _is_way_back(case: ledger.Case, row: VersionRow, dossier: Dossier) -> bool:
+    """Tell whether a version goes back to where it was, with nothing against it."""
+    visit = find_visit(case, row) if dossier.has_been_there else None
+    # With other files none of its evidence counts, and the rules of a rollback say why.
+    evidence = () if dossier.changed_files else dossier.attestations
+    return visit is not None and not is_doubted(case, row, visit, evidence)
 
 
-def _is_about(entry: Entry, row: VersionRow) -> bool:
-    """Tell whether a line is about this very version, and no other that had its number before."""
-    return entry.version_created_ms == row.created_ms
-
-
-def _has_left(last: Entry | None, stage: str) -> bool:
-    """Tell whether a version was in *stage* before the ledger began, and was replaced there."""
-    return last is not None and last.body["transition"]["from_stage"] == stage
-
-
-def _changes(before: Entry | None, digest: str) -> str:
-    """Say how the files differ from those with which the version held the stage."""
-    held = before.body.get("model_digest", "") if before else digest
-    if held == digest:
-        return ""
-    return f"its files have digest {digest or 'unknown'}, when it was there they had {held}"
+def _is_settled(policy: Policy, standing: Standing, request: PromotionRequest) -> bool:
+    """Tell whether a version that is in the stage already would be there as it is now."""
+    rule = policy.stages.get(request.to_stage)
+    has_alias = not (rule and rule.alias) or standing.aliases.get(rule.alias) == request.version
+    is_alone = standing.holders(request.to_stage, policy) == (request.version,)
+    return has_alias and (is_alone or request.action is not Action.ROLLBACK)
 
 
 def _spoiled(entry: Entry, row: VersionRow, withdrawn: set[str]) -> str:
     if not ledger.is_intact(entry):
         return f"line {entry.seq} of the ledger was edited"
-    if not _is_about(entry, row):
+    if not is_about(entry, row):
         return f"it is about another version {row.version}, made at another time"
-    return "it was revoked" if _said(entry) in withdrawn else ""
+    return "it was revoked" if said(entry) in withdrawn else ""
 
 
-def _said(entry: Entry) -> str:
-    """Return what a piece of evidence says: handed in again it is no other."""
-    return str(entry.body["envelope"].get("payload"))
+def _withdrawn(entries: Sequence[Entry]) -> Iterator[str]:
+    for revocation, line in pair_revocations(entries):
+        if line is None:
+            raise LedgerError(
+                f"line {revocation.seq} of the ledger withdraws evidence that is not there",
+                "every line as it was written",
+                "mlflow-ext audit verify",
+            )
+        yield said(line)
 
 
 def _vote(entry: Entry) -> Vote:

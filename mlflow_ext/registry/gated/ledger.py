@@ -150,17 +150,29 @@ def read(
     kinds: Sequence[Kind] = (),
     **equal: Any,
 ) -> list[Entry]:
-    """Read lines, oldest first; None and an empty *kinds* mean all, columns *equal* the values.
+    """Read lines as `scan` does, all at once."""
+    return list(scan(connection, workspace, model, kinds=kinds, **equal))
+
+
+def scan(
+    connection: Connection,
+    workspace: str,
+    model: str | None = None,
+    *,
+    kinds: Sequence[Kind] = (),
+    **equal: Any,
+) -> Iterator[Entry]:
+    """Yield lines, oldest first; None and an empty *kinds* mean all, columns *equal* the values.
 
     Raises:
         LedgerError: A line was edited.
     """
     values = {"workspace": workspace, "model": model, "kind": [str(kind) for kind in kinds]}
     given = {column: value for column, value in (values | equal).items() if value}
-    rows = connection.execute(_query(*given), given)
-    entries = map(entry_of, rows)
-    # Evidence that was edited is listed and says so; what decides on it calls `intact` itself.
-    return [entry if entry.kind is Kind.EVIDENCE else intact(entry) for entry in entries]
+    rows = connection.execute(_query(*given), given).yield_per(PAGE)
+    for entry in map(entry_of, rows):
+        # Evidence that was edited is listed and says so; what decides on it calls `intact` itself.
+        yield entry if entry.kind is Kind.EVIDENCE else intact(entry)
 
 
 def read_case(

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mlflow_ext.errors import MlflowExtError, UnknownNameError
-from mlflow_ext.records import Decision, Transition
+from mlflow_ext.records import Action, Decision, Transition
 from mlflow_ext.registry.dossier import Dossier, PromotionRequest
 from mlflow_ext.registry.gated import ledger
 from mlflow_ext.registry.gated.aliases import archive, move_aliases
@@ -23,9 +23,9 @@ from mlflow_ext.registry.gated.governance import (
     rule,
 )
 from mlflow_ext.registry.gated.guard import watch
-from mlflow_ext.registry.gated.recording import record_move, record_refusal
+from mlflow_ext.registry.gated.recording import record_free_move, record_move, record_refusal
 from mlflow_ext.registry.gated.schema import prepare
-from mlflow_ext.registry.gated.standing import VersionRow, read_standing
+from mlflow_ext.registry.gated.standing import Standing, VersionRow, read_standing
 from mlflow_ext.registry.gated.transaction import (
     AHEAD,
     PERMIT,
@@ -40,7 +40,7 @@ from mlflow_ext.registry.gated.transaction import (
     transaction,
 )
 from mlflow_ext.registry.policy import AT_REST, decide
-from mlflow_ext.registry.rules import OPEN, STAGES
+from mlflow_ext.registry.rules import OPEN, STAGES, Policy
 from mlflow_ext.registry.tags import STAGE
 
 if TYPE_CHECKING:
@@ -55,6 +55,8 @@ else:
 ResultT = TypeVar("ResultT")
 CAN_ARCHIVE = ("Staging", "Production")
 """The stages whose holders MLflow archives when it is asked to."""
+CHOSEN = 0
+"""Stands for the version that is only known once the model is held."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +67,7 @@ class Outcome:
     """Name of the policy."""
     decision: Decision
     transition: Transition | None = None
-    """What was recorded; None when nothing moved that the policy governs."""
+    """What was recorded; None when nothing moved, or the policy governs nothing."""
     version: ModelVersion | None = None
     """MLflow's entity afterwards; None when nothing was done."""
 
@@ -138,6 +140,25 @@ class Moves(Upstream):
             request.version,
             lambda moment, files: self._move(moment, request, files, is_clearing),
         )
+
+    def move_chosen(
+        self, model: str, choose: Callable[[Moment], PromotionRequest | Transition]
+    ) -> Outcome | Transition:
+        """Move what is chosen in the very transaction that moves it, see `move`.
+
+        Args:
+            model: The registered model.
+            choose: Returns what is asked for, or what was done already. It is called again when
+                the files of its choice had to be read first.
+        """
+
+        def act(moment: Moment, files: Files) -> Outcome | Transition:
+            chosen = choose(moment)
+            if isinstance(chosen, Transition):
+                return chosen
+            return self._move(moment, chosen, files, is_clearing=False)
+
+        return self._with_files(model, CHOSEN, act)
 
     def digest_of(self, model: str, version: int) -> str:
         """Return the SHA-256 of a version's files, hex; empty when they cannot be read."""
@@ -212,7 +233,7 @@ class Moves(Upstream):
             self.get_model_version(model, number)  # says that it is missing
         stage = standing.stage_of(number, policy)
         if standing.is_exempt(number) or not policy.stages.keys() & {stage, request.to_stage}:
-            return self._move_freely(request, policy.name, is_clearing, stage)
+            return self._move_freely(moment, policy, standing, request, is_clearing)
         if files.location != standing.versions[number].storage:
             raise _FilesNeeded(standing.versions[number].storage)
         ruling = rule(moment, case, standing, request, files.digest)
@@ -224,21 +245,31 @@ class Moves(Upstream):
             record_refusal(moment, ruling)
             return outcome
         moved = self._carry_out(moment, ruling)
-        is_change = ruling.from_stage != request.to_stage or bool(ruling.replaced)
-        transition = record_move(moment, ruling) if is_change else None
+        transition = record_move(moment, ruling) if ruling.is_change else None
         return replace(outcome, transition=transition, version=moved)
 
     def _move_freely(
-        self, request: PromotionRequest, policy: str, is_clearing: bool, stage: str
+        self,
+        moment: Moment,
+        policy: Policy,
+        standing: Standing,
+        request: PromotionRequest,
+        is_clearing: bool,
     ) -> Outcome:
-        """Do what plain MLflow does: no policy has a word on it."""
+        """Do what plain MLflow does: no policy has a word on it, but one may ask since when."""
+        stage = standing.stage_of(request.version, policy)
         decision = decide(OPEN, request, Dossier(stages={request.version: stage}))
+        outcome = Outcome(policy=policy.name, decision=decision)
         if request.is_dry_run:
-            return Outcome(policy=policy, decision=decision)
+            return outcome
         moved = super().transition_model_version_stage(
             request.model, request.version, request.to_stage, is_clearing
         )
-        return Outcome(policy=policy, decision=decision, version=moved)
+        if not policy.stages or standing.is_exempt(request.version):
+            return replace(outcome, version=moved)
+        held = standing.holders(request.to_stage, policy) if is_clearing else ()
+        transition = record_free_move(moment, standing, request, stage, held)
+        return replace(outcome, transition=transition, version=moved)
 
     def _carry_out(self, moment: Moment, ruling: Ruling) -> ModelVersion:
         request = ruling.request
@@ -288,5 +319,6 @@ def _read_files(location: str) -> Files:
 def _is_clearing(ruling: Ruling, is_asked: bool) -> bool:
     stage = ruling.request.to_stage
     governed = ruling.policy.stages.get(stage)
-    is_alone = governed is not None and governed.is_exclusive and stage not in AT_REST
-    return is_asked or is_alone
+    is_undoing = ruling.request.action is Action.ROLLBACK  # what it undoes is not to stay live
+    is_alone = governed is not None and (governed.is_exclusive or is_undoing)
+    return is_asked or (is_alone and stage not in AT_REST)

@@ -8,10 +8,13 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from mlflow_ext.records import Action, Decision, Kind, Transition
+from mlflow_ext.registry.dossier import PromotionRequest
 from mlflow_ext.registry.gated import ledger
 from mlflow_ext.registry.gated.governance import Ruling
+from mlflow_ext.registry.gated.standing import Standing, VersionRow
 from mlflow_ext.registry.gated.transaction import Moment
-from mlflow_ext.registry.rules import STAGES, dump_policy, policy_digest
+from mlflow_ext.registry.policy import AT_REST
+from mlflow_ext.registry.rules import STAGES, Policy, dump_policy, policy_digest
 
 
 def record_move(moment: Moment, ruling: Ruling) -> Transition:
@@ -20,6 +23,33 @@ def record_move(moment: Moment, ruling: Ruling) -> Transition:
     archived = [_archive(moment, ruling, version) for version in ruling.replaced]
     ledger.append_all(moment.connection, [_move(moment, ruling, transition), *archived])
     return transition
+
+
+def record_free_move(
+    moment: Moment,
+    standing: Standing,
+    request: PromotionRequest,
+    from_stage: str,
+    held: tuple[int, ...],
+) -> Transition | None:
+    """Write a move that nobody decided about, so that its time is known.
+
+    Args:
+        moment: The transaction.
+        standing: How the model stood before.
+        request: What was asked for and done.
+        from_stage: Where the version was; the same stage is no move.
+        held: The versions that were archived with it.
+    """
+    version, to_stage = request.version, request.to_stage
+    action = Action.ARCHIVE if to_stage == "Archived" else Action.MOVE
+    steps = {v: (Action.ARCHIVE, to_stage, "Archived") for v in held if v != version}
+    if from_stage != to_stage:
+        steps = {version: (action, from_stage, to_stage), **steps}
+    drafts = [
+        draft_step(moment, standing.versions[v], step, _why(request, v))
+        for v, step in steps.items()
+    ]
 
 
 def record_refusal(moment: Moment, ruling: Ruling) -> None:

@@ -1,4 +1,4 @@
-"""What a server does around its routes: freeze files, and deliver to webhooks."""
+"""What a server does around its routes: freeze files, keep workspaces, deliver to webhooks."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from mlflow_ext.registry.gated.freezing import FreezeArtifacts, freeze_routes
+from mlflow_ext.registry.gated.workspaces import guard_workspaces
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -24,6 +25,7 @@ def complete(inner: Flask, outer: Any | None) -> Any:
     from starlette.middleware import Middleware
 
     freeze_routes(inner)
+    guard_workspaces(inner)
     start_courier()
     if outer is None:
         return inner

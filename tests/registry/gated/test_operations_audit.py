@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 from gated_shop import MODEL, on_each_database
+from mlflow.exceptions import MlflowException
 
 from mlflow_ext.records import Entry, Kind
 from mlflow_ext.registry.chain import canonical, entry_hash
@@ -102,6 +103,7 @@ def test_history_tells_what_happened_and_what_was_refused(shop):
     first, forced = told["transitions"][0], told["transitions"][8]
     assert first["reason"] == "promote [unmet: at least 1 passed gate]"
     assert (forced["actor"], forced["reason"], forced["is_claimed"]) == ("rita", "force", True)
+    shop.client.create_registered_model("other")
     assert shop.ask("history", model="other") == {"model": "other", "transitions": []}
 
 
@@ -114,6 +116,7 @@ def test_the_whole_story_verifies_and_replays_equal(shop):
     assert told["head"]["seq"] == count
     assert shop.ask("replay") == {"replayed": 10, "different": ()}
     assert shop.ask("replay", model=MODEL) == {"replayed": 10, "different": ()}
+    shop.client.create_registered_model("other")
     assert shop.ask("replay", model="other") == {"replayed": 0, "different": ()}
 
 
@@ -203,5 +206,25 @@ def test_whatif_tells_what_another_policy_would_have_blocked_and_released(shop):
     assert (lax["decisions"], lax["would_block"]) == (10, ())
     assert [each["version"] for each in lax["would_release"]] == [1, 3, 4]
     assert all(not each["was_allowed"] for each in lax["would_release"])
+    shop.client.create_registered_model("other")
     assert shop.ask("whatif", policy={"name": "lax"}, model="other")["decisions"] == 0
     assert shop.lines() == before, "nothing of it happens"
+
+
+@pytest.mark.parametrize("operation", ["history", "replay", "whatif"])
+def test_a_model_that_never_was_has_no_story(gated, operation):
+    more = {"policy": {"name": "open"}} if operation == "whatif" else {}
+    with pytest.raises(MlflowException, match="name=dealy not found"):
+        gated.ask(operation, model="dealy", **more)
+    gated.client.create_registered_model("dealy")
+    assert gated.ask(operation, model="dealy", **more), "there is nothing to tell yet"
+
+
+def test_the_story_of_a_model_outlives_it(gated):
+    gated.add_versions(1)
+    gated.judge(1)
+    gated.promote(1)
+    gated.promote(1, stage="Archived")
+    gated.client.delete_registered_model(MODEL)
+    assert len(gated.ask("history", model=MODEL)["transitions"]) == 2
+    assert gated.ask("replay", model=MODEL)["different"] == ()

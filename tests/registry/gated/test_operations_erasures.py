@@ -1,7 +1,10 @@
 """Erasure requests: a line in the ledger for each, and the versions that still know the rows."""
 
+import shutil
+
 import pytest
 from gated_shop import MODEL, on_each_database
+from mlflow.exceptions import MlflowException
 
 from mlflow_ext.errors import RequestError
 from mlflow_ext.records import Kind
@@ -75,17 +78,96 @@ def test_a_version_that_is_gone_knows_nothing_any_more(shop):
     assert affected(shop) == ([], True)
 
 
-def test_evidence_that_was_tampered_with_names_no_rows(shop):
+def break_envelope(shop):
     envelope = shop.sign(shop.bind(1), fingerprints=WITH_ROWS)
     shop.add_evidence(1, {**envelope, "payload": envelope["payload"][::-1]})
+
+
+def edit_line(shop):
+    judge(shop, 1, **WITH_ROWS)
+    shop.execute("UPDATE mlflow_ext_ledger SET version = 2 WHERE kind = 'evidence'")
+
+
+@pytest.mark.parametrize("tamper", [break_envelope, edit_line])
+def test_where_evidence_was_tampered_with_nothing_is_clean(shop, tamper):
+    tamper(shop)
+    assert affected(shop) == ([], True), "nothing was erased yet"
     erase(shop)
-    assert affected(shop) == ([], True)
+    (problem,) = shop.ask("erasures/list", model=MODEL)["problems"]
+    assert "evidence of model 'delay', cannot be relied on" in problem
+    assert affected(shop)[1] is False
 
 
 def test_other_models_are_left_alone(shop):
     shop.add_versions(1, "other")
+    judge(shop, 1, features=OLD)
     erase(shop)
-    assert shop.ask("erasures/list", model="other")["erasures"] == []
+    answer = shop.ask("erasures/list", model="other")
+    assert (answer["erasures"], answer["affected"], answer["is_clean"]) == ([], [], True)
+
+
+@on_each_database
+def test_a_version_keeps_what_it_knows_when_the_model_is_renamed(shop):
+    judge(shop, 1, **WITH_ROWS)
+    told = erase(shop)
+    shop.client.rename_registered_model(MODEL, "between")
+    shop.client.rename_registered_model("between", "new")
+    shop.promote(1, "new", "Staging")
+    answer = shop.ask("erasures/list", model="new")
+    assert answer["erasures"] == [told]
+    assert [(each["model"], each["stage"]) for each in answer["affected"]] == [("new", "Staging")]
+    assert answer["is_clean"] is False
+    with pytest.raises(MlflowException, match="name=delay not found"):
+        shop.ask("erasures/list", model=MODEL)
+
+
+def copy_version(shop):
+    shop.client.create_registered_model("live")
+    shop.client.copy_model_version(f"models:/{MODEL}/1", "live")
+
+
+def register_again(shop):
+    shop.client.create_registered_model("live")
+    shop.client.create_model_version("live", shop.client.get_model_version(MODEL, "1").source)
+
+
+def copy_files(shop):
+    source = shop.client.get_model_version(MODEL, "1").source
+    copied = shutil.copytree(source, shop.folder / "copied")
+    shop.client.create_registered_model("live")
+    shop.client.create_model_version("live", str(copied))
+    envelope = shop.sign(shop.bind(1, "live"), fingerprints={"features": OTHER})
+    shop.add_evidence(1, envelope, "live")
+
+
+@pytest.mark.parametrize("copy", [copy_version, register_again, copy_files])
+def test_what_has_the_same_files_knows_the_same_rows(shop, copy):
+    judge(shop, 1, **WITH_ROWS)
+    copy(shop)
+    erase(shop)
+    shop.promote(1, "live", "Staging")
+    for asked in (MODEL, "live"):
+        answer = shop.ask("erasures/list", model=asked)
+        known = [(each["model"], each["stage"], each["tables"]) for each in answer["affected"]]
+        assert known == [(MODEL, "None", ["features"]), ("live", "Staging", ["features"])]
+        assert answer["is_clean"] is False
+
+
+def test_a_version_without_evidence_knows_what_its_tags_name(shop):
+    shop.client.set_model_version_tag(MODEL, "2", "mlflow_ext.fingerprint.train", OLD)
+    shop.client.set_model_version_tag(MODEL, "3", "mlflow_ext.fingerprint.train", OTHER)
+    erase(shop)
+    assert affected(shop) == ([(2, "None", ["train"])], True)
+    shop.promote(2, stage="Staging")
+    assert affected(shop) == ([(2, "Staging", ["train"])], False)
+
+
+def test_an_erasure_of_a_model_that_is_not_there_is_none(shop):
+    with pytest.raises(MlflowException, match="name=nobody not found"):
+        erase(shop, model="nobody")
+    with pytest.raises(MlflowException, match="name=nobody not found"):
+        shop.ask("erasures/list", model="nobody")
+    assert shop.lines(Kind.ERASURE) == []
 
 
 @pytest.mark.parametrize(
@@ -94,6 +176,10 @@ def test_other_models_are_left_alone(shop):
         ({"fingerprints": []}, "fingerprints"),
         ({"request": ""}, "request"),
         ({"request": "x" * 101}, "request"),
+        ({"request": "anna@example.org"}, "names no person"),
+        ({"reason": "anna@example.org asked for it"}, "names no person"),
+        ({"fingerprints": ["zz"]}, "fingerprints"),
+        ({"fingerprints": [OLD.upper()]}, "fingerprints"),
         ({"rows": -1}, "rows"),
         ({"reason": ""}, "reason"),
         ({"name": "Ann Smith"}, "name"),

@@ -129,8 +129,9 @@ def test_a_line_that_is_no_evidence_is_told(shop, operation):
     other = shop.lines(Kind.REGISTRATION)[0].id
     with pytest.raises(
         UnknownNameError, match=f"unknown piece of evidence '{other}' in the ledger"
-    ):
+    ) as told:
         shop.ask(operation, id=other, **more)
+    assert told.value.fix == "mlflow-ext evidence list MODEL VERSION"
 
 
 @on_each_database

@@ -4,7 +4,7 @@ import pytest
 from gated_shop import MODEL, on_each_database
 from mlflow.exceptions import MlflowException
 
-from mlflow_ext.errors import UnknownNameError
+from mlflow_ext.errors import RequestError, UnknownNameError
 from mlflow_ext.records import Kind
 from mlflow_ext.registry.tags import STAGE
 
@@ -64,6 +64,16 @@ def test_a_refusal_is_a_document_with_each_reason_and_its_fix(gated, move):
     [line] = gated.lines(Kind.REFUSAL)
     assert (line.actor, line.body["request"]["reason"]) == ("ann", "better")
     assert gated.state() == ({1: "None"}, {})
+
+
+def test_nobody_forces_without_saying_why(gated, move):
+    gated.add_versions(1)
+    for words in ({"reason": ""}, {"reason": "", "dry_run": True}):
+        with pytest.raises(RequestError, match="reason"):
+            move(1, operation="force", **words)
+    with pytest.raises(RequestError, match="reason"):
+        gated.ask("force", model=MODEL, version=1, to="Production")
+    assert move(1, reason="")["decision"]["is_allowed"] is False, "a promotion may do without"
 
 
 @pytest.mark.parametrize("is_judged", [True, False])

@@ -1,5 +1,7 @@
 """Workspaces on a real gated server: each has its policies, its evidence and its chain."""
 
+from itertools import count
+
 import pytest
 from mlflow.utils.workspace_context import WorkspaceContext
 from served_shop import REST, ServedShop, path_of
@@ -9,6 +11,7 @@ from mlflow_ext.registry.remote import find_registry
 
 pytestmark = pytest.mark.slow
 TEAMS = ("team-a", "team-b")
+NUMBERS = count(1)
 
 
 @pytest.fixture(scope="module")
@@ -65,3 +68,57 @@ def test_a_policy_and_evidence_hold_in_their_own_workspace_only(teams, monkeypat
         audit = registry.ask("audit/verify")
         assert audit["head"]["workspace"] == team
         assert (audit["rows"], audit["problems"]) == (audit["head"]["seq"], [])
+
+
+@pytest.fixture
+def leaver(teams):
+    """A workspace of its own, with one model, that somebody wants to delete."""
+    return open_workspace(teams[0].url, teams[0].folder, f"leaver-{next(NUMBERS)}")
+
+
+def delete(shop, mode, prefix="api"):
+    """Ask for the deletion of a shop's workspace, as its administrator does."""
+    named = shop.headers["X-MLFLOW-WORKSPACE"]
+    path = f"/{prefix}/3.0/mlflow/workspaces/{named}?mode={mode}"
+    return ServedShop(shop.url, shop.folder).call(path, method="DELETE")
+
+
+@pytest.mark.parametrize("mode", ["SET_DEFAULT", "CASCADE"])
+def test_a_workspace_with_a_governed_model_is_not_deleted(leaver, mode):
+    assert leaver.judge(1, leaver.model)[0] == 200
+    assert promote(leaver) == (200, "")
+    for prefix in ("api", "ajax-api"):
+        status, told = delete(leaver, mode, prefix)
+        assert (status, told["error_code"]) == (403, "PERMISSION_DENIED")
+        assert f"holds model '{leaver.model}', which policy 'evidence'" in told["message"]
+    assert delete(leaver, "RESTRICT")[1]["error_code"] == "INVALID_STATE", "MLflow's own refusal"
+    path = f"{REST[0]}/registered-models/get?name={leaver.model}"
+    status, told = leaver.call(path)
+    assert (status, told["registered_model"]["latest_versions"][0]["current_stage"]) == (
+        200,
+        "Production",
+    )
+
+
+def free(shop, model):
+    """Let nothing govern a model in the workspace of *shop*."""
+    assert shop.tell("policy/set", model=model, policy={"name": "open"}, reason="trust")[0] == 200
+
+
+def test_the_policies_of_the_default_workspace_count_for_what_moves_there(leaver):
+    model = f"{leaver.model}-moving"
+    leaver.call(f"{REST[0]}/registered-models/rename", {"name": leaver.model, "new_name": model})
+    free(leaver, model)
+    status, told = delete(leaver, "SET_DEFAULT")
+    assert (status, "of workspace 'default' governs" in told["message"]) == (403, True)
+    free(ServedShop(leaver.url, leaver.folder), model)
+    assert delete(leaver, "SET_DEFAULT")[0] == 204
+
+
+def test_a_workspace_of_prompts_is_deleted_as_in_plain_mlflow(leaver):
+    with WorkspaceContext(leaver.headers["X-MLFLOW-WORKSPACE"]):
+        leaver.client.register_prompt("greeting", "Hello {{name}}")
+    assert delete(leaver, "CASCADE")[0] == 403, "beside the prompt there is a model"
+    body = {"name": leaver.model}
+    leaver.call(f"{REST[0]}/registered-models/delete", body, method="DELETE")
+    assert delete(leaver, "CASCADE")[0] == 204

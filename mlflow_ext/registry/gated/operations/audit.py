@@ -53,9 +53,14 @@ class Imagined(PerhapsModel):
 
 
 def history(store: GatedStore, asked: AboutModel) -> Document:
-    """Return every transition of a model and every refusal, oldest first."""
+    """Return every transition of a model and every refusal, oldest first.
+
+    Raises:
+        mlflow.exceptions.MlflowException: There is no such model, and none left a trace.
+    """
     with store.reading(asked.model) as moment:
         found = ledger.read(moment.connection, moment.workspace, asked.model, kinds=DECIDED)
+    _check_known(store, asked, found)
     return {"model": asked.model, "transitions": [asdict(_told(entry)) for entry in found]}
 
 
@@ -105,7 +110,18 @@ OPERATIONS: Operations = {
 
 def _decisive(store: GatedStore, asked: PerhapsModel) -> list[Entry]:
     with store.reading() as moment:
-        return ledger.read(moment.connection, moment.workspace, asked.model, kinds=DECISIVE)
+        found = ledger.read(moment.connection, moment.workspace, asked.model, kinds=DECISIVE)
+    _check_known(store, asked, found)
+    return found
+
+
+def _check_known(store: GatedStore, asked: AboutModel | PerhapsModel, found: list[Entry]) -> None:
+    """Let no slip of the pen read as a model about which there is nothing to tell.
+
+    One that was deleted or renamed is known by its lines.
+    """
+    if asked.model is not None and not found:
+        store.get_registered_model(asked.model)  # says that it is missing
 
 
 def _told(entry: Entry) -> Transition:

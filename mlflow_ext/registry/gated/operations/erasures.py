@@ -6,13 +6,13 @@ The ledger is kept for ever, so a line names the request and never the person.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Any
+from dataclasses import replace
+from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from pydantic.dataclasses import dataclass
 
-from mlflow_ext.errors import SignatureError, StatementError
-from mlflow_ext.records import Entry, GateReport, Kind
+from mlflow_ext.records import Entry, Kind
 from mlflow_ext.registry.gated import ledger
 from mlflow_ext.registry.gated.governance import find_policy
 from mlflow_ext.registry.gated.operations._operation import (
@@ -26,30 +26,41 @@ from mlflow_ext.registry.gated.operations._operation import (
     Right,
     Text,
 )
+from mlflow_ext.registry.gated.origins import Origin, read_origins
 from mlflow_ext.registry.gated.standing import INACTIVE, read_standing
 from mlflow_ext.registry.gated.store import GatedStore
 from mlflow_ext.registry.gated.transaction import Moment
-from mlflow_ext.registry.signing import open_envelope, signer_of
-from mlflow_ext.registry.statement import read_statement
+from mlflow_ext.registry.terms import Digest
 
-Short = Annotated[Text, Field(max_length=100)]
+
+def _nobody(text: str) -> str:
+    if "@" in text:
+        raise ValueError("a line is kept for ever, so it names no person and holds no address")
+    return text
+
+
+Request = Annotated[Text, Field(max_length=100), AfterValidator(_nobody)]
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Erasure(AboutModel):
     """Rows were erased from tables of a model."""
 
-    request: Short
+    request: Request
     """The number of the request, as the register of requests has it; no name, no address."""
-    fingerprints: Annotated[tuple[Short, ...], Field(min_length=1, max_length=100)]
+    fingerprints: Annotated[tuple[Digest, ...], Field(min_length=1, max_length=100)]
     """Of the tables as they were, with the rows."""
     rows: Annotated[int, Field(ge=0, le=LARGEST)]
     """How many were erased."""
-    reason: Annotated[Reason, Field(min_length=1)]
+    reason: Annotated[Reason, Field(min_length=1), AfterValidator(_nobody)]
 
 
 def record(store: GatedStore, asked: Erasure) -> Document:
-    """Write an erasure into the ledger; the same once more is no new line."""
+    """Write an erasure into the ledger; the same once more is no new line.
+
+    Raises:
+        mlflow.exceptions.MlflowException: There is no such model.
+    """
     body = {
         "request": asked.request,
         "fingerprints": sorted(set(asked.fingerprints)),
@@ -57,67 +68,84 @@ def record(store: GatedStore, asked: Erasure) -> Document:
         "reason": asked.reason,
     }
     with store.holding(asked.model) as moment:
+        store.get_registered_model(asked.model)  # says that it is missing
         for line in _read(moment, Kind.ERASURE):
-            if line.body == body:
+            if (line.model, line.body) == (asked.model, body):
                 return _told(line)
         return _told(ledger.append(moment.connection, ledger.draft(moment, Kind.ERASURE, body)))
 
 
 def list_erasures(store: GatedStore, asked: AboutModel) -> Document:
-    """Return the erasures of a model, and each version that was judged on the rows before one."""
+    """Return the erasures of a model, and each version, of any name, that knows the rows of one.
+
+    Raises:
+        mlflow.exceptions.MlflowException: There is no such model.
+    """
+    store.get_registered_model(asked.model)  # says that it is missing
+    erasures, affected = [], []
     with store.reading(asked.model) as moment:
-        lines = _read(moment, Kind.ERASURE)
-        evidence = _read(moment, Kind.EVIDENCE)
-        affected = [each for line in lines for each in _affected(moment, line, evidence)]
+        lines, names = _read(moment, Kind.ERASURE), _names(moment)
+        origins, unreadable = read_origins(moment.connection, moment.workspace)
+        for line in lines:
+            found = list(_affected(moment, line, origins))
+            if line.model in names or any(each["model"] == asked.model for each in found):
+                erasures.append(_told(line))
+                affected += found
+    problems = [_describe(piece) for piece in unreadable if lines]
     return {
         "model": asked.model,
-        "erasures": [_told(line) for line in lines],
+        "erasures": erasures,
         "affected": affected,
-        "is_clean": all(each["stage"] in INACTIVE for each in affected),
+        "problems": problems,
+        "is_clean": not problems and all(each["stage"] in INACTIVE for each in affected),
     }
 
 
 OPERATIONS: Operations = {
     "erasures/record": Operation(answer=record, payload=Erasure, right=Right.MANAGE, is_write=True),
-    "erasures/list": Operation(answer=list_erasures, payload=AboutModel, right=Right.READ),
+    "erasures/list": Operation(answer=list_erasures, payload=AboutModel, right=Right.MANAGE),
 }
 
 
 def _read(moment: Moment, kind: Kind) -> list[Entry]:
-    return ledger.read(moment.connection, moment.workspace, moment.model, kinds=[kind])
+    return ledger.read(moment.connection, moment.workspace, kinds=[kind])
 
 
 def _told(line: Entry) -> Document:
-    return {"seq": line.seq, "time_ms": line.time_ms, "actor": line.actor, **line.body}
+    told = {"seq": line.seq, "model": line.model, "time_ms": line.time_ms, "actor": line.actor}
+    return {**told, **line.body}
 
 
-def _affected(moment: Moment, line: Entry, evidence: Sequence[Entry]) -> Iterator[Document]:
-    """Yield the versions that are there still and hold evidence about the rows of *line*."""
-    erased, tables = set(line.body["fingerprints"]), dict[tuple[Any, Any], set[str]]()
-    for piece in evidence:
-        report = _report_of(piece)
-        found = [t for t, text in report.fingerprints.items() if text in erased] if report else []
-        if found:
-            tables.setdefault((piece.version, piece.version_created_ms), set()).update(found)
-    policy, _ = find_policy(moment)
-    standing = read_standing(
-        moment.connection, moment.workspace, moment.model, *(version for version, _ in tables)
+def _describe(piece: Entry) -> str:
+    return (
+        f"line {piece.seq} of the ledger, evidence of model '{piece.model}', cannot be relied on: "
+        "nobody knows which rows it was about (mlflow-ext audit verify)"
     )
-    for (version, created_ms), names in sorted(tables.items()):
-        row = standing.versions.get(version)
-        if row and row.created_ms == created_ms:
+
+
+def _names(moment: Moment) -> set[str]:
+    """Return the name of the model and those that it had before."""
+    names = {moment.model}
+    for line in reversed(_read(moment, Kind.RENAME)):
+        if line.body["new_name"] in names:
+            names.add(line.model)
+    return names
+
+
+def _affected(moment: Moment, line: Entry, origins: Sequence[Origin]) -> Iterator[Document]:
+    """Yield the versions that know the rows of *line*."""
+    for origin in origins:
+        if tables := origin.named(line.body["fingerprints"]):
             yield {
-                "version": version,
-                "stage": standing.stage_of(version, policy),
+                "model": origin.model,
+                "version": origin.version,
+                "stage": _stage(moment, origin),
                 "request": line.body["request"],
-                "tables": sorted(names),
+                "tables": tables,
             }
 
 
-def _report_of(piece: Entry) -> GateReport | None:
-    """Return what a piece of evidence says; None when it was tampered with."""
-    envelope = piece.body["envelope"]
-    try:
-        return read_statement(open_envelope(envelope, signer_of(envelope)))[0]
-    except (SignatureError, StatementError):
-        return None
+def _stage(moment: Moment, origin: Origin) -> str:
+    policy, _ = find_policy(replace(moment, model=origin.model))
+    place = moment.connection, moment.workspace, origin.model
+    return read_standing(*place, origin.version).stage_of(origin.version, policy)

@@ -30,6 +30,7 @@ from mlflow_ext.registry.gated.operations._operation import (
 from mlflow_ext.registry.gated.standing import VersionRow
 from mlflow_ext.registry.gated.store import GatedStore
 from mlflow_ext.registry.gated.transaction import Moment
+from mlflow_ext.registry.revocation import point_at
 from mlflow_ext.registry.signing import open_envelope, signer_of
 from mlflow_ext.registry.statement import attest
 
@@ -131,7 +132,7 @@ def revoke(store: GatedStore, asked: Withdrawal) -> Document:
         entry = _find(moment, asked.id)
     with store.holding(entry.model) as moment:
         check_owner(moment)
-        body = {"entry": entry.id, "reason": asked.reason}
+        body = {**point_at(entry), "reason": asked.reason}
         line = ledger.draft(moment, Kind.REVOCATION, body)
         about = replace(line, version=entry.version, version_created_ms=entry.version_created_ms)
         return {"entry": asdict(ledger.append(moment.connection, about))}
@@ -157,7 +158,7 @@ def append_evidence(
     row: VersionRow,
     envelope: dict[str, Any],
     attestation: Attestation,
-    **more: int,
+    **more: dict[str, Any],
 ) -> Entry:
     """Write one signed statement into the ledger; *more* says which line it came over with."""
     body = {
@@ -189,5 +190,6 @@ def _live_digest(move: Entry | None, row: VersionRow) -> str:
 def _find(moment: Moment, number: int) -> Entry:
     found = ledger.read(moment.connection, moment.workspace, kinds=[Kind.EVIDENCE], id=number)
     if not found:
-        raise UnknownNameError("piece of evidence", str(number), [], "the ledger")
+        listed_by = "mlflow-ext evidence list MODEL VERSION"
+        raise UnknownNameError("piece of evidence", str(number), [], "the ledger", listed_by)
     return found[0]

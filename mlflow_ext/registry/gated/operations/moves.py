@@ -37,6 +37,13 @@ LIVE = "Production"
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
+class Override(AboutMove):
+    """A move against the policy, which nobody makes without saying why."""
+
+    reason: Reason = Field(min_length=1)
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class Undo(AboutModel):
     """A model whose last promotion is to be undone."""
 
@@ -48,7 +55,7 @@ def promote(store: GatedStore, asked: AboutMove) -> Document:
     return _move(store, asked, Action.PROMOTE)
 
 
-def force(store: GatedStore, asked: AboutMove) -> Document:
+def force(store: GatedStore, asked: Override) -> Document:
     """Move a version against the policy, for those whom the policy lets do that."""
     return _move(store, asked, Action.FORCE)
 
@@ -96,7 +103,7 @@ def reject(store: GatedStore, asked: AboutStage) -> Document:
 
 OPERATIONS: Operations = {
     "promote": Operation(answer=promote, payload=AboutMove, right=Right.UPDATE, is_write=True),
-    "force": Operation(answer=force, payload=AboutMove, right=Right.UPDATE, is_write=True),
+    "force": Operation(answer=force, payload=Override, right=Right.UPDATE, is_write=True),
     "rollback": Operation(answer=rollback, payload=Undo, right=Right.UPDATE, is_write=True),
     "request": Operation(answer=request, payload=AboutStage, right=Right.READ, is_write=True),
     "approve": Operation(answer=approve, payload=AboutStage, right=Right.READ, is_write=True),
