@@ -8,10 +8,17 @@ from __future__ import annotations
 
 import getpass
 import os
+import signal
 import socket
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
 
 # The time of creation is boot time plus ticks: it moves when the clock of the machine is corrected.
 CLOCK_TOLERANCE = 2.0
+INSIST_SECONDS = 0.05
 
 
 def current_process() -> str:
@@ -31,6 +38,53 @@ def current_process() -> str:
 def current_actor() -> str:
     """Name the person or account behind this process, ``user@host``."""
     return f"{getpass.getuser()}@{socket.gethostname()}"
+
+
+@contextmanager
+def interrupted_by_sigterm() -> Iterator[None]:
+    """Let SIGTERM end the block as Ctrl-C does; one that follows either changes nothing.
+
+    Whoever cancels a group of processes may send both, and what the first one ends has to clean up.
+    """
+    # Who was started to outlive a signal goes on to do so; others than the main thread hear none.
+    is_main = threading.current_thread() is threading.main_thread()
+    asked = (signal.SIGINT, signal.SIGTERM) if is_main else ()
+    heard = [number for number in asked if signal.getsignal(number) != signal.SIG_IGN]
+    interruption = _Interruption(sys.unraisablehook)
+    before = {number: signal.signal(number, interruption.begin) for number in heard}
+    sys.unraisablehook = interruption.insist
+    try:
+        yield
+    finally:
+        sys.unraisablehook = interruption.hook
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class _Interruption:
+    """A KeyboardInterrupt that arrives once, and does arrive."""
+
+    def __init__(self, hook: Callable[[sys.UnraisableHookArgs], object]) -> None:
+        self.hook = hook
+        self._begun_by: int | None = None
+
+    def begin(self, number: int, frame: FrameType | None) -> None:
+        """Handle a signal."""
+        if self._begun_by and number == signal.SIGTERM:
+            return
+        self._begun_by = number
+        raise KeyboardInterrupt
+
+    def insist(self, lost: sys.UnraisableHookArgs) -> None:
+        """Try again soon after Python has dropped it, as it does inside a destructor."""
+        if lost.exc_type is not KeyboardInterrupt:
+            self.hook(lost)
+            return
+        signal_again = (threading.main_thread().ident, self._begun_by)
+        self._begun_by = None
+        again = threading.Timer(INSIST_SECONDS, signal.pthread_kill, signal_again)
+        again.daemon = True
+        again.start()
 
 
 def is_alive(process: str) -> bool | None:

@@ -26,7 +26,7 @@ from mlflow_ext.lineage.steps import (
     active_run,
     run_flow,
 )
-from mlflow_ext.process import current_process
+from mlflow_ext.process import current_process, interrupted_by_sigterm
 from mlflow_ext.project import Project, Search, adjust_search, load_project, project_digest
 from mlflow_ext.registry.connection import check_answers
 from pipelines.evaluate import evaluate
@@ -71,7 +71,11 @@ def run(until: str, options: Mapping[str, Any]) -> int:
     """
     logging.getLogger("alembic").setLevel(logging.WARNING)
     try:
-        outcomes = _run_logged(until, options)
+        with interrupted_by_sigterm():
+            outcomes = _run_logged(until, options)
+    except KeyboardInterrupt:
+        click.echo("interrupted; the same command goes on where this one has stopped", err=True)
+        return NO_VERDICT
     except NoTrialCompletedError as error:
         click.echo(f"no model: {error}")
         return 1

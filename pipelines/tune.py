@@ -14,6 +14,7 @@ from mlflow.exceptions import MlflowException
 from mlflow_ext.evaluation.metrics import score
 from mlflow_ext.lineage.steps import Step, step_key
 from mlflow_ext.project import Search
+from mlflow_ext.registry.connection import reaching
 from mlflow_ext.tuning import Tables, TuningTask
 from mlflow_ext.tuning import tune as run_study
 from mlflow_ext.tuning.rows import keep_back
@@ -23,6 +24,8 @@ from pipelines.candidate import Candidate
 from pipelines.features import Prepared
 from pipelines.split import Parts, Problem, cut
 
+NO_CHAMPION = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+"""What MLflow says without a model, an alias, or the run of the version."""
 HOME = Path(os.environ.get("MLFLOW_EXT_HOME", ".mlflow_ext"))
 
 
@@ -132,13 +135,20 @@ def _name_study(problem: Problem, search: Search, features: Prepared) -> str:
 
 
 def _champion_point(search: Search, model: str, alias: str) -> tuple[dict[str, Any], ...]:
-    """Read the parameters of the champion, as far as they lie in the space; none without one."""
+    """Read the parameters of the champion, as far as they lie in the space; none without one.
+
+    Raises:
+        MlflowExtError: The registry, or the tracking store, does not answer or refuses.
+    """
     client = mlflow.MlflowClient()
-    try:
-        version = client.get_model_version_by_alias(model, alias)
-        params = client.get_run(version.run_id or "").data.params
-    except MlflowException:  # no model, no champion, or its run was deleted
-        return ()
+    with reaching(client):
+        try:
+            version = client.get_model_version_by_alias(model, alias)
+            params = client.get_run(version.run_id or "").data.params
+        except MlflowException as error:
+            if error.error_code not in NO_CHAMPION:
+                raise
+            return ()
     point = fit_point(params, search.space)
     return (point,) if point and params.get("estimator") == search.estimator else ()
 

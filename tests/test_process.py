@@ -74,3 +74,47 @@ def test_what_is_no_name_of_a_process_is_unknown(name):
 
 def test_a_damaged_name_of_this_host_is_unknown():
     assert is_alive(f"{socket.gethostname()}:x:y") is None
+
+
+INTERRUPTED = """
+import signal, sys, time, weakref
+from mlflow_ext.process import interrupted_by_sigterm
+
+class Thing: pass
+
+def lose(_):
+    print("READY", flush=True)
+    time.sleep(60)
+
+def clean_up():
+    signal.raise_signal(signal.SIGTERM)
+    print("cleaned up", flush=True)
+
+try:
+    with interrupted_by_sigterm():
+        try:
+            if sys.argv[1] == "destructor":
+                thing = Thing()
+                kept = weakref.ref(thing, lose)
+                del thing
+            print("READY", flush=True)
+            time.sleep(60)
+        finally:
+            clean_up()
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+print(signal.getsignal(signal.SIGTERM) == signal.SIG_DFL)
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("where", ["code", "destructor"])
+def test_a_signal_interrupts_once_wherever_it_falls_and_lets_a_program_clean_up(name, where):
+    command = [sys.executable, "-c", INTERRUPTED, where]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        process.stdout.readline()
+        process.send_signal(getattr(signal, name))
+        said = process.communicate(timeout=60)[0]
+
+    assert said.replace("READY\n", "") == "cleaned up\ninterrupted\nTrue\n"
+    assert process.returncode == 0

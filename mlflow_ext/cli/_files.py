@@ -9,6 +9,7 @@ from typing import IO, Any
 import click
 
 from mlflow_ext.cli._options import option
+from mlflow_ext.cli._output import to_json
 
 output_option = option(
     "--output",
@@ -24,7 +25,7 @@ input_type = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 def write_document(file: IO[str], document: Any) -> None:
     """Write *document* as indented JSON."""
-    file.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    file.write(to_json(document) + "\n")
 
 
 def read_document(file: Path, written_by: str) -> dict[str, Any]:

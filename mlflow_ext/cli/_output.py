@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NoReturn
@@ -39,8 +40,27 @@ def emit(
     """
     is_json = click.get_current_context().meta.get(FORMAT_KEY) == "json"
     shown = {key: value for key, value in document.items() if key not in only_json}
-    click.echo(json.dumps(document, indent=2, ensure_ascii=False) if is_json else table(shown))
+    click.echo(to_json(document) if is_json else table(shown))
     raise click.exceptions.Exit(0 if is_yes else 1)
+
+
+def to_json(document: Any) -> str:
+    """Write *document* as JSON, which has no infinity and no nan: they become texts.
+
+    >>> print(to_json({"value": math.inf}))
+    {
+      "value": "inf"
+    }
+    """
+    return json.dumps(_finite(document), indent=2, ensure_ascii=False, allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _finite(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(part) for part in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def table(document: Mapping[str, Any]) -> str:

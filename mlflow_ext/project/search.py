@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeGuard
 
 from pydantic import ConfigDict, Field, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
+from pydantic_core import to_jsonable_python
 
 from mlflow_ext.errors import SearchError
 from mlflow_ext.settings import ContradictionError, find_mistake
@@ -16,6 +18,11 @@ STRICT = ConfigDict(extra="forbid", strict=True)
 Text = Annotated[str, Field(min_length=1)]
 Direction = Literal["maximize", "minimize"]
 Scalar = bool | int | float | str | None
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+# Every trial's run shows its number and how long it took as metrics of these names.
+TRIAL_NUMBER, TRIAL_SECONDS = "trial", "duration_seconds"
+ON_STEP = 1e-8  # so near, in steps, a value must be to a step; Optuna asks the same
 
 # Samplers that know of constraints; the others would search where nobody wants to go.
 CONSTRAINED = ("tpe", "nsga2")
@@ -31,7 +38,7 @@ class Conditional:
     def is_active(self, chosen: Mapping[str, Any]) -> bool:
         """Say whether the values chosen so far call for this parameter."""
         return all(
-            name in chosen and is_among(chosen[name], wanted) for name, wanted in self.when.items()
+            name in chosen and _meets(chosen[name], wanted) for name, wanted in self.when.items()
         )
 
 
@@ -40,10 +47,10 @@ class FloatRange(Conditional):
     """A real hyper-parameter in [low, high]."""
 
     type: Literal["float"]
-    low: float
-    high: float
+    low: Finite
+    high: Finite
     log: bool = False
-    step: Annotated[float, Field(gt=0)] | None = None
+    step: Annotated[Finite, Field(gt=0)] | None = None
 
     @model_validator(mode="after")
     def _ordered(self) -> FloatRange:
@@ -51,8 +58,11 @@ class FloatRange(Conditional):
         return self
 
     def admits(self, value: Any) -> bool:
-        """Say whether *value* lies in the range."""
-        return _is_number(value) and self.low <= value <= self.high
+        """Say whether *value* lies in the range, and on a step where there are steps."""
+        if not (_is_number(value) and self.low <= value <= self.high):
+            return False
+        steps: float = (value - self.low) / (self.step or math.inf)
+        return abs(steps - round(steps)) < ON_STEP
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -83,6 +93,15 @@ class Choices(Conditional):
     type: Literal["categorical"]
     choices: Annotated[tuple[Scalar, ...], Field(min_length=1)]
 
+    @model_validator(mode="after")
+    def _distinct(self) -> Choices:
+        for position, choice in enumerate(self.choices):
+            is_nan = isinstance(choice, float) and math.isnan(choice)
+            if is_nan or choice in self.choices[:position]:
+                said = "choices that can be told apart: 1 equals 1.0 and true, nan not even itself"
+                raise ContradictionError(f"{said}, found {choice}", "choices", position)
+        return self
+
     def admits(self, value: Any) -> bool:
         """Say whether *value* is one of the choices."""
         return is_among(value, self.choices)
@@ -104,9 +123,9 @@ class Constraint:
     """A bound that a trial must keep to be chosen."""
 
     metric: Text
-    max: float | None = None
+    max: Finite | None = None
     """Most that the metric may be."""
-    min: float | None = None
+    min: Finite | None = None
     """Least that the metric may be."""
 
     @model_validator(mode="after")
@@ -167,9 +186,9 @@ class Search:
     timeout: Annotated[float, Field(gt=0)] | None = None
     """Seconds after which no new trial starts; None means no limit."""
     terminator: bool = False
-    """Whether to end when the last 30 completed trials have brought nothing better."""
+    """Whether to end when 30 trials that keep the constraints have brought nothing better."""
     seed: Annotated[int, Field(ge=0)] = 0
-    fractions: Annotated[tuple[float, ...], Field(min_length=1)] = (0.1, 0.3, 1.0)
+    fractions: Annotated[tuple[Finite, ...], Field(min_length=1)] = (0.1, 0.3, 1.0)
     """Growing shares of the training rows; after each one a hopeless trial is pruned."""
     warm_start: Text | None = None
     """The argument that counts iterations: ``fractions`` are then shares of it, not of the rows."""
@@ -210,6 +229,16 @@ class Search:
         return self
 
 
+SEARCH_DEFAULTS: Mapping[str, Any] = to_jsonable_python(
+    {
+        name: field.get_default(call_default_factory=True)
+        for name, field in Search.__pydantic_fields__.items()  # type: ignore[attr-defined]
+        if not field.is_required()
+    }
+)
+"""Field of a search -> what it is where nobody states it, as JSON gives it back."""
+
+
 def adjust_search(search: Search, changes: Mapping[str, Any]) -> Search:
     """Return *search* with other values for some of its fields.
 
@@ -234,6 +263,15 @@ def is_among(value: Any, wanted: Scalar | tuple[Scalar, ...]) -> bool:
     return any(type(value) is type(one) and value == one for one in several)
 
 
+def _meets(value: Any, wanted: Scalar | tuple[Scalar, ...]) -> bool:
+    """Whether *value* is what a condition wants; numbers may be written with a point or without."""
+    several = wanted if isinstance(wanted, tuple) else (wanted,)
+    numbers = filter(_is_number, several if _is_number(value) else ())
+    return is_among(value, wanted) or any(
+        math.isclose(value, number, rel_tol=1e-12) for number in numbers
+    )
+
+
 def _check_range(low: float, high: float, log: bool, step: float | None) -> None:
     if low >= high:
         raise ValueError(f"low {low} must be below high {high}")
@@ -243,7 +281,7 @@ def _check_range(low: float, high: float, log: bool, step: float | None) -> None
         raise ValueError("a log range takes no step")
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: Any) -> TypeGuard[int | float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
@@ -273,6 +311,11 @@ def _check_objectives(search: Search) -> None:
     metrics = [aim.metric for aim in search.aims]
     if len(set(metrics)) < len(metrics):
         raise ContradictionError(f"each metric once, found {metrics}", "objectives")
+    for position, metric in enumerate(metrics):
+        if metric in (TRIAL_NUMBER, TRIAL_SECONDS):
+            said = f"another name: the run of each trial shows a '{metric}' of its own"
+            place = ("objectives", position - 1) if position else ()
+            raise ContradictionError(said, *place, "metric")
     if search.objectives and search.pruner != "none":
         said = "'none': a trial with several objectives cannot be compared half-way"
         raise ContradictionError(said, "pruner")
@@ -301,3 +344,6 @@ def _check_steps(search: Search) -> None:
         if not isinstance(counts, IntRange | int):
             said = f"a whole number among 'space' or 'fixed', found {search.warm_start}"
             raise ContradictionError(said, "warm_start")
+        if isinstance(counts, IntRange) and counts.when:
+            said = "no condition: every trial needs a count of iterations"
+            raise ContradictionError(said, "space", search.warm_start, "when")

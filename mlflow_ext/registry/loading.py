@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 def load_model(
     model_uri: str, tracking_uri: str | None = None, registry_uri: str | None = None
 ) -> PyFuncModel:
-    """Load a version in a governed stage from a copy whose digest is the one it went there with.
+    """Load a version that was promoted from a copy whose digest is the one it was promoted with.
+
+    That is to Production, or to another stage for which the policy asks something; whether it is
+    there still does not matter.
 
     Args:
         model_uri: ``models:/NAME/VERSION``, ``models:/NAME/STAGE`` or ``models:/NAME@ALIAS``.
@@ -28,7 +31,7 @@ def load_model(
         registry_uri: The gated registry; None means MLflow's own setting.
 
     Raises:
-        RefusedError: The ledger knows no files of that version: it was never promoted.
+        RefusedError: It was never promoted, so that the ledger knows no files to compare with.
         FilesChangedError: The files are others now.
         RegistryStateError: The registry is not gated, or has no such version.
         StoreUnreachableError: A store does not answer, or holds no files there.

@@ -45,9 +45,9 @@ def decide(
 
     A version that is already there, or a stage for which the policy has no rule, is a plain yes. A
     promotion must meet every rule of the stage; where only the stage's alias moves on to a version
-    in it, every rule but those about where it comes from. A rollback must lead to a version that has been
-    there with the same files, and to nothing else: undoing is possible at any time. Force asks only
-    who does it, and lists the rules it goes past.
+    in it, every rule but those about where it comes from. A rollback must lead to a version that
+    has been there with the same files, and to nothing else: undoing is possible at any time. Force
+    asks only who does it, and lists the rules it goes past.
 
     Args:
         policy: The policy of the model.

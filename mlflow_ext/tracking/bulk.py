@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlflow_ext.errors import BulkError
 from mlflow_ext.tracking.rows import RUN_NAME, Row, RunRows, rows_of
-from mlflow_ext.tracking.runs import MAX_RUNS, RunContent
+from mlflow_ext.tracking.runs import MAX_RUNS, SOURCE, RunContent
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -37,7 +37,7 @@ def write_bulk(store: Any, experiment_id: str, runs: Sequence[RunContent]) -> Re
     """Write finished runs, or bring those that are there to what is said of them.
 
     A run that is there and has ended keeps its parameters and metrics and gets the tags; one that
-    had begun is completed; one that was deleted is back.
+    had begun, and carries the same `SOURCE`, is completed; one that was deleted is back.
 
     Args:
         store: MLflow's `SqlAlchemyStore`.
@@ -87,15 +87,16 @@ def _write(store: Any, experiment_id: int, rows: Mapping[str, RunRows], attempts
     try:
         with store.ManagedSessionMaker(read_only=False) as session:
             there = _find(session, rows)
-            foreign = [key for key, run in there.items() if run.experiment_id != experiment_id]
-            if not foreign:
+            refused = _refusals(session, rows, there, experiment_id)
+            if not refused:
                 return _apply(session, rows, there)
     except MlflowException as error:
         # Somebody else has just written one of the runs: now it is there to be found.
         if attempts == 1 or not isinstance(error.__cause__, IntegrityError):
             raise
         return _write(store, experiment_id, rows, attempts - 1)
-    raise BulkError([*rows].index(foreign[0]), f"run {foreign[0]} is in another experiment")
+    run_id, reason = next(iter(refused.items()))
+    raise BulkError([*rows].index(run_id), f"run {run_id} {reason}")
 
 
 def _find(session: Session, run_ids: Iterable[str]) -> dict[str, Any]:
@@ -105,6 +106,30 @@ def _find(session: Session, run_ids: Iterable[str]) -> dict[str, Any]:
     columns = (runs.c.run_uuid, runs.c.experiment_id, runs.c.status, runs.c.lifecycle_stage)
     chosen = sa.select(*columns).where(runs.c.run_uuid.in_(run_ids))
     return {run.run_uuid: run for run in session.execute(chosen)}
+
+
+def _refusals(
+    session: Session, rows: Mapping[str, RunRows], there: Mapping[str, Any], experiment_id: int
+) -> dict[str, str]:
+    """Return why runs that are there may not be written: what others log is not ours to empty."""
+    begun = [key for key, run in there.items() if run.status in BEGUN]
+    sources = _sources(session, begun) if begun else {}
+    foreign = {key for key in begun if not rows[key].source or sources.get(key) != rows[key].source}
+    elsewhere = {key for key, run in there.items() if run.experiment_id != experiment_id}
+    return {
+        **dict.fromkeys(foreign, f"has begun and is of another source, as tag '{SOURCE}' says"),
+        **dict.fromkeys(elsewhere, "is in another experiment"),
+    }
+
+
+def _sources(session: Session, run_ids: Iterable[str]) -> dict[str, str]:
+    import sqlalchemy as sa
+
+    tags = _table("SqlTag")
+    chosen = sa.select(tags.c.run_uuid, tags.c.value).where(
+        tags.c.run_uuid.in_(run_ids), tags.c.key == SOURCE
+    )
+    return {row.run_uuid: row.value for row in session.execute(chosen)}
 
 
 def _apply(session: Session, rows: Mapping[str, RunRows], there: Mapping[str, Any]) -> Receipt:

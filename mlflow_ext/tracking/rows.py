@@ -7,12 +7,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mlflow_ext.tracking.runs import MetricPoint, RunContent
+from mlflow_ext.tracking.runs import SOURCE, MetricPoint, RunContent
 
 RUN_ID = re.compile(r"[0-9a-f]{32}")
 RUN_NAME = "mlflow.runName"
 USER = "mlflow.user"
 NAME_LENGTH = 250  # of the column
+LARGEST = 2**63 - 1  # whole number in a column
 
 Row = dict[str, Any]
 
@@ -31,6 +32,11 @@ class RunRows:
     def run_id(self) -> str:
         """Its identity."""
         return str(self.run["run_uuid"])
+
+    @property
+    def source(self) -> str | None:
+        """What it shows."""
+        return next((tag["value"] for tag in self.tags if tag["key"] == SOURCE), None)
 
 
 def rows_of(store: Any, experiment: Any, run: RunContent) -> RunRows:
@@ -73,6 +79,8 @@ def _check_head(run: RunContent) -> None:
         raise ValueError(f"tag '{RUN_NAME}' is not the name, '{run.name}'")
     if min(run.start_ms, run.end_ms) < 0:
         raise ValueError("it begins or ends before 1970")
+    if max(run.start_ms, run.end_ms) > LARGEST:
+        raise ValueError("its begin or its end is more than a database holds")
 
 
 def _head(store: Any, experiment: Any, run: RunContent) -> Row:
@@ -111,6 +119,8 @@ def _metric_values(store: Any, run: RunContent) -> Iterable[Row]:
 
     for index, point in enumerate(dict.fromkeys(map(MetricPoint._make, run.metrics))):
         _validate_metric(*point, path=f"metrics[{index}]")  # type: ignore[no-untyped-call]
+        if max(point.timestamp_ms, abs(point.step)) > LARGEST:
+            raise ValueError(f"metrics[{index}]: its time or step is more than a database holds")
         is_nan, value = store.sanitize_metric_value(point.value)
         place = {"key": point.key, "timestamp": point.timestamp_ms, "step": point.step}
         yield place | {"value": value, "is_nan": is_nan}

@@ -12,6 +12,8 @@ RUNS_PER_BATCH = 200
 # Proxies in front of servers refuse larger bodies, as a rule beyond 1 MB.
 LETTERS_PER_BATCH = 600_000
 LETTERS_PER_POINT = 64
+SOURCE = "mlflow_ext.study_id"
+"""Tag that says what a run shows: a run that has begun is completed only by who says the same."""
 
 
 class MetricPoint(NamedTuple):

@@ -8,20 +8,16 @@ be made again from it (`mirror`), and one page of plots (`plots`). `tune` ties t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlflow_ext.errors import MlflowExtError, NoTrialCompletedError
+from mlflow_ext.errors import MlflowExtError
 from mlflow_ext.tuning.rows import Tables
 
 if TYPE_CHECKING:
-    import optuna
-
     from mlflow_ext.project import Search
-    from mlflow_ext.tuning.mirror import StudyRun
-    from mlflow_ext.tuning.rescoring import Rescoring
     from mlflow_ext.tuning.study import StudyResult
     from mlflow_ext.tuning.trials import Objective
 
@@ -52,12 +48,17 @@ class TuningTask:
     """Points to try before any other when the study begins, such as the champion's parameters."""
     fresh: Tables | None = None
     """The training rows, and as validation rows such as no trial sees: the best trials are scored
-    again on them as ``search.rescore`` says, and the winner is theirs. The metric must be one of
-    `mlflow_ext.evaluation`."""
+    again on them as ``search.rescore`` says, and the winner is theirs. The metric, and those of
+    constraints, must be of `mlflow_ext.evaluation`."""
     decision_threshold: float = 0.5
     """Probability from which the positive class is predicted, on fresh rows."""
     is_quiet: bool = False
     """True writes no progress to stderr."""
+
+    @property
+    def where(self) -> str:
+        """The folder of journals, or the URL of the database, in which the study lies."""
+        return self.search.storage or str(self.storage_dir)
 
 
 def tune(task: TuningTask) -> StudyResult:
@@ -65,7 +66,10 @@ def tune(task: TuningTask) -> StudyResult:
 
     Every finished trial becomes one child run; the study's plots, leaderboard and summary land on
     the active run itself. After a crash, call it again under the same run or under another: the
-    child runs move under the run that called last.
+    child runs move under the run that called last. Runs of calls that were killed are ended, and a
+    tracking server that has died costs no result: what it lacks is told with the command that
+    brings it there later. Of several machines that share a study, the last to end writes its
+    record, to the run that holds the trials.
 
     Args:
         task: What to search, on which rows.
@@ -78,77 +82,56 @@ def tune(task: TuningTask) -> StudyResult:
         SearchError: The search does not fit its estimator, or the study was begun with another
             search or on other rows.
         TableError: A table is empty or its target has one class.
+        UnknownNameError: There are fresh rows, and a metric that they cannot be scored with.
         MlflowExtError: No MLflow run is active.
     """
     import mlflow
 
-    from mlflow_ext.tuning.attributes import RUN
+    from mlflow_ext.tuning.conclusion import Conclusion
     from mlflow_ext.tuning.desk import Desk
-    from mlflow_ext.tuning.journal import begin_study, open_store, open_study, quiet_optuna
+    from mlflow_ext.tuning.journal import (
+        begin_study,
+        keep_budget,
+        open_store,
+        open_study,
+        quiet_optuna,
+    )
     from mlflow_ext.tuning.mirror import following, open_study_run
+    from mlflow_ext.tuning.patience import impatient
     from mlflow_ext.tuning.progress import Goal, showing
+    from mlflow_ext.tuning.rescoring import check_metrics
     from mlflow_ext.tuning.rows import bind_rows, check_tables
+    from mlflow_ext.tuning.sessions import settle_dead, working
     from mlflow_ext.tuning.space import check_search
     from mlflow_ext.tuning.study import run_trials
 
     search = task.search
     check_search(search)
     check_tables(task.tables, search)
+    if task.fresh:
+        check_metrics(search)
     parent = mlflow.active_run()
     if parent is None:
         raise MlflowExtError("no MLflow run is active", "an active run", "use mlflow.start_run()")
     store = open_store(search, task.name, task.storage_dir)
     study = begin_study(store, search, task.name, task.first)
     bind_rows(study, task.tables)
+    keep_budget(study, search)
     metrics = [aim.metric for aim in search.aims]
     place = open_study_run(mlflow.MlflowClient(), parent, study, *metrics)
-    study.set_user_attr(RUN, parent.info.run_id)
     # A handle of its own: what looks on sees what is written, not what is about to be.
     seen = open_study(search, task.name, task.storage_dir)
     goal = Goal(n_trials=search.n_trials, timeout=search.timeout)
-    with quiet_optuna():
+    with working(study, parent.info.run_id, is_shared=bool(search.storage)), quiet_optuna():
+        with impatient():
+            settle_dead(place.client, study)
         with (
-            following(place, seen, search.storage or str(task.storage_dir)),
+            following(place, seen, task.where) as follower,
             showing(seen, goal, is_quiet=task.is_quiet),
         ):
             run_trials(Desk(store, study, search), search, make_objective(task))
-        return _conclude(task, study, place)
-
-
-def _conclude(task: TuningTask, study: optuna.Study, place: StudyRun) -> StudyResult:
-    """Find the winner and leave what is known on the run, also when nothing was found."""
-    from mlflow_ext.tuning.record import Findings, log_fruitless, log_study
-    from mlflow_ext.tuning.rescoring import rescore
-    from mlflow_ext.tuning.stores import journal_file
-    from mlflow_ext.tuning.study import summarize
-
-    search = task.search
-    try:
-        result = summarize(study)
-    except NoTrialCompletedError:
-        log_fruitless(place, study, search)
-        raise
-    if task.fresh:
-        result = replace(result, rescored=rescore(study, _rescoring(task, task.fresh)))
-    journal = None if search.storage else journal_file(task.name, task.storage_dir)
-    log_study(place, Findings(study=study, search=search, result=result, journal=journal))
-    return result
-
-
-def _rescoring(task: TuningTask, fresh: Tables) -> Rescoring:
-    from mlflow_ext.project import Rescore
-    from mlflow_ext.tuning.rescoring import Rescoring
-
-    how = task.search.rescore or Rescore()
-    return Rescoring(
-        make_model=task.make_model,
-        tables=fresh,
-        metric=task.search.metric,
-        decision_threshold=task.decision_threshold,
-        top=how.top,
-        refits=how.refits,
-        seed=task.search.seed,
-    )
+        told = follower.is_behind
+        return Conclusion(task=task, store=store, study=study, place=place, is_told=told).draw()
 
 
 def make_objective(task: TuningTask) -> Objective:

@@ -7,6 +7,7 @@ takes the lock for one piece of work, and everything the work says goes to the d
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -15,6 +16,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Protocol
+
+from mlflow_ext.errors import StoreUnreachableError
 
 try:
     import fcntl
@@ -74,6 +77,7 @@ class JournalFile:
         self._known = (0, 0)  # lines read so far, and the bytes they take
         self._tail: tuple[int, bytearray] | None = None  # size of the file, what comes behind it
         self._is_urgent = False
+        self._failure: StoreUnreachableError | None = None
         file.touch()
 
     def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
@@ -102,6 +106,8 @@ class JournalFile:
         if self._tail is not None:
             yield
             return
+        if self._failure:  # what this process knows is ahead of what the file holds
+            raise self._failure
         self._lock.acquire()
         try:
             with undisturbed():
@@ -110,8 +116,8 @@ class JournalFile:
                 try:
                     yield
                 finally:
-                    self._write(bytes(self._tail[1]))
-                    self._tail = None
+                    lines, self._tail = bytes(self._tail[1]), None
+                    self._write(lines)
         finally:
             self._lock.release()
 
@@ -125,12 +131,19 @@ class JournalFile:
             return journal.read(size - offset) + bytes(behind)
 
     def _write(self, lines: bytes) -> None:
-        if lines:
+        is_urgent, self._is_urgent = self._is_urgent, False
+        if not lines:
+            return
+        try:
             with self._file.open("ab", buffering=0) as journal:
-                journal.write(lines)
-                if self._is_urgent:
+                _write_all(journal, lines)
+                if is_urgent:
                     os.fsync(journal.fileno())
-        self._is_urgent = False
+        except OSError as error:
+            fix = "make room there and call again: what the journal holds goes on"
+            where, cause = str(self._file), error.strerror or str(error)
+            self._failure = StoreUnreachableError("study journal", where, cause, fix)
+            raise self._failure from error
 
 
 @contextmanager
@@ -154,6 +167,17 @@ def undisturbed() -> Iterator[None]:
             signal.signal(number, handler)
         for missed in arrived:
             signal.raise_signal(missed)
+
+
+def _write_all(journal: io.FileIO, lines: bytes) -> None:
+    """Write *lines* to the end of the file, or nothing of them: a full disk takes a part."""
+    size, rest = journal.tell(), memoryview(lines)
+    try:
+        while rest:
+            rest = rest[journal.write(rest) :]
+    except OSError:
+        journal.truncate(size)
+        raise
 
 
 def _drop_torn_line(file: Path) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,18 @@ if TYPE_CHECKING:
 
 # Parameters that end a process (out of memory, a crash in C) must not end every one that resumes.
 MAX_ATTEMPTS = 5
+
+
+def count_done(study: optuna.Study) -> int:
+    """Count the trials of *study* that have ended, but those that others repeat."""
+    trials = study.get_trials(deepcopy=False)
+    repeated = find_repeated(trials)
+    return sum(trial.state.is_finished() and trial.number not in repeated for trial in trials)
+
+
+def find_repeated(trials: Iterable[FrozenTrial]) -> set[int]:
+    """Return the numbers of the trials that one of *trials* repeats."""
+    return {t.user_attrs[RETRY_OF] for t in trials if RETRY_OF in t.user_attrs}
 
 
 class Desk:
@@ -156,8 +168,7 @@ class Desk:
     def _list_repeated(self) -> set[int]:
         """Return the numbers of the trials that others repeat; looks at each trial once."""
         trials = self._study.get_trials(deepcopy=False)
-        retries = (t.user_attrs[RETRY_OF] for t in trials[self._seen :] if RETRY_OF in t.user_attrs)
-        self._repeated.update(retries)
+        self._repeated |= find_repeated(trials[self._seen :])
         self._seen = len(trials)
         return self._repeated
 

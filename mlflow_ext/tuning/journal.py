@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlflow_ext.errors import SearchError, StoreUnreachableError
-from mlflow_ext.tuning.attributes import DEFINITION, STUDY_ID
+from mlflow_ext.settings import validate
+from mlflow_ext.tuning.attributes import BUDGET, DEFINITION, STUDY_ID
 from mlflow_ext.tuning.stores import StudyStore, find_store, journal_file
 
 if TYPE_CHECKING:
@@ -20,10 +21,19 @@ if TYPE_CHECKING:
 
     from mlflow_ext.project import Search
 
-__all__ = ["begin_study", "journal_file", "open_store", "open_study", "quiet_optuna"]
+__all__ = [
+    "begin_study",
+    "journal_file",
+    "keep_budget",
+    "open_store",
+    "open_study",
+    "quiet_optuna",
+    "read_search",
+]
 
+SPACE = "space."
 # How and how long to search, not what to search: these may differ when a study goes on.
-BUDGET = ("n_trials", "timeout", "workers", "engine", "storage", "rescore")
+CHANGING = ("n_trials", "timeout", "workers", "engine", "storage", "rescore")
 
 
 def open_study(search: Search, name: str, storage_dir: Path) -> optuna.Study:
@@ -86,6 +96,33 @@ def begin_study(
     return study
 
 
+def keep_budget(study: optuna.Study, search: Search) -> None:
+    """Remember in *study* how many trials, and in how much time, were last asked for."""
+    study.set_user_attr(BUDGET, {"n_trials": search.n_trials, "timeout": search.timeout})
+
+
+def read_search(study: optuna.Study) -> Search | None:
+    """Return the search that *study* was begun with, and the budget that was last asked for.
+
+    Returns:
+        None where mlflow_ext has not begun the study, or a release that knows other searches.
+    """
+    from pydantic import ValidationError
+
+    from mlflow_ext.project import Search
+
+    definition = study.user_attrs.get(DEFINITION, {})
+    values = {key: value for key, value in definition.items() if not key.startswith(SPACE)}
+    values["space"] = {
+        key.removeprefix(SPACE): value for key, value in definition.items() if key.startswith(SPACE)
+    }
+    budget = study.user_attrs.get(BUDGET, {"n_trials": len(study.get_trials(deepcopy=False)) or 1})
+    try:
+        return validate(Search, values | budget)
+    except ValidationError:
+        return None
+
+
 @contextmanager
 def quiet_optuna() -> Iterator[None]:
     """Let Optuna say warnings only, and none about its experimental parts."""
@@ -110,8 +147,9 @@ def _readable(where: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        what = "study journal" if where.endswith(".journal") else "study database"
         fix = "choose a folder that can be written"
-        raise StoreUnreachableError("study journal", where, str(error), fix) from error
+        raise StoreUnreachableError(what, where, str(error), fix) from error
     except SQLAlchemyError as error:
         cause = str(error).partition("\n")[0]
         fix = "start it, or correct 'storage' in project.yaml"
@@ -142,7 +180,10 @@ def _check_definition(study: optuna.Study, search: Search, store: StudyStore) ->
 
 
 def _say(definition: Mapping[str, Any], key: str) -> str:
-    return str(definition[key]) if key in definition else "not set"
+    from mlflow_ext.project.search import SEARCH_DEFAULTS
+
+    value = definition.get(key, SEARCH_DEFAULTS.get(key))
+    return "not set" if value in (None, [], {}) else str(value)
 
 
 def _next_name(name: str) -> str:
@@ -161,7 +202,7 @@ def _definition(search: Search) -> dict[str, Any]:
     What has its default is left out: a later release may know more than this one does.
     """
     values = {**_stated(search), "seed": search.seed}
-    space = {f"space.{name}": _stated(parameter) for name, parameter in search.space.items()}
+    space = {f"{SPACE}{name}": _stated(parameter) for name, parameter in search.space.items()}
     del values["space"]
     found: dict[str, Any] = json.loads(json.dumps({**values, **space}))
     return found
@@ -170,4 +211,4 @@ def _definition(search: Search) -> dict[str, Any]:
 def _stated(record: Any) -> dict[str, Any]:
     values = asdict(record)
     defaults = {field.name: field.default for field in fields(record)}
-    return {k: v for k, v in values.items() if k not in BUDGET and v not in (defaults[k], {}, ())}
+    return {k: v for k, v in values.items() if k not in CHANGING and v not in (defaults[k], {}, ())}

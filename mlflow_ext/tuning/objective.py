@@ -9,10 +9,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlflow_ext.errors import SearchError
 from mlflow_ext.tuning.attributes import EXCESS
 from mlflow_ext.tuning.rows import Tables, draw_folds, load_tables, nested_subsets
-from mlflow_ext.tuning.space import suggest
+from mlflow_ext.tuning.space import go_on_to, suggest
 
 if TYPE_CHECKING:
     import numpy as np
@@ -150,33 +149,3 @@ class StoredObjective:
     @cached_property
     def _objective(self) -> Objective:
         return self.make(tables=load_tables(self.folder))
-
-
-def go_on_to(model: Any, argument: str, count: int) -> Any:
-    """Return *model*, or what it is made of, with a ``fit`` that goes on until *count* iterations.
-
-    Args:
-        model: A model whose estimator, however deep inside, takes ``warm_start``.
-        argument: The estimator's argument that counts iterations.
-        count: Iterations in all.
-
-    Returns:
-        What to fit next; what cuts probabilities would fit a copy from the start again.
-
-    Raises:
-        SearchError: Nothing inside *model* takes both.
-    """
-    known = model.get_params() if hasattr(model, "get_params") else {}
-    paths = [name for name in known if name == argument or name.endswith(f"__{argument}")]
-    last = argument.rpartition("__")[2]
-    switches = {name: name.removesuffix(last) + "warm_start" for name in paths}
-    able = sorted((name for name, switch in switches.items() if switch in known), key=len)
-    if not able:
-        raise SearchError(
-            f"{type(model).__name__} cannot go on from an earlier fit with more '{argument}'",
-            "an estimator that takes 'warm_start', such as a forest or gradient boosting",
-            "leave 'warm_start' out of the search: rows are then what grows",
-        )
-    if able[0].startswith("estimator__") and hasattr(model, "estimator_"):
-        return go_on_to(model.estimator_, argument, count)
-    return model.set_params(**{able[0]: count, switches[able[0]]: True})

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
     from mlflow_ext.project import Search
-    from mlflow_ext.tuning.rescoring import Rescored, RescoredTrial
+    from mlflow_ext.tuning.rescored import Rescored, RescoredTrial
 
 BEST = 10
 CAUSES = 5
@@ -103,6 +103,7 @@ def _render_banner(report: Report, title: str) -> str:
     else:
         figure, kind = f"{metric} {_number(again.winner.fresh_value)}", ""
         note = f"Trial {again.winner.trial} on {again.rows:,} fresh rows{_ends(again)}. "
+        note += "" if again.winner.is_allowed else "It breaks a constraint there, as all do. "
         note += _say_optimism(again)
     return (
         f'<div class="banner {kind}"><h1>{title}</h1><p class="figure">{figure}</p>'

@@ -17,16 +17,18 @@ import numpy as np
 
 from mlflow_ext.data.fingerprint import fingerprint_table
 from mlflow_ext.errors import MlflowExtError, SearchError
-from mlflow_ext.evaluation.metrics import score_of
+from mlflow_ext.evaluation.metrics import find_metric, score_of
 from mlflow_ext.evaluation.predictions import Predictions
 from mlflow_ext.evaluation.statistics.intervals import LEVEL, interval
 from mlflow_ext.tuning.attributes import ROWS
 from mlflow_ext.tuning.leaderboard import is_maximized, usable_trials
+from mlflow_ext.tuning.rescored import Rescored, RescoredTrial
 
 if TYPE_CHECKING:
     import optuna
     from optuna.trial import FrozenTrial
 
+    from mlflow_ext.project import Constraint, Search
     from mlflow_ext.tuning.rows import Tables
 
 SEED_NAME = "random_state"
@@ -42,6 +44,8 @@ class Rescoring:
     """The training rows of the search, and as validation rows such as it never saw."""
     metric: str
     """The first metric of the search, a name in `mlflow_ext.evaluation.metrics.METRICS`."""
+    constraints: tuple[Constraint, ...] = ()
+    """Bounds that the winner must keep on the fresh rows too, if any of the best does."""
     decision_threshold: float = 0.5
     """Probability from which the positive class is predicted."""
     top: int = 5
@@ -52,42 +56,6 @@ class Rescoring:
     """The seeds of the fits are drawn from it."""
     level: float = LEVEL
     """Confidence of the intervals of all trials together, in (0, 1)."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class RescoredTrial:
-    """One of the best trials, beside what fresh rows say of it."""
-
-    trial: int
-    """Its number."""
-    params: dict[str, Any]
-    search_value: float
-    fresh_value: float | None
-    """Mean over the fits with other seeds; None when none could be scored."""
-    interval: tuple[float, float] | None
-    """Of the fresh value; holds for all trials that were scored again together."""
-    seeds: tuple[int, ...]
-    """Seeds of the fits; none where the estimator takes none."""
-    error: str = ""
-    """Why there is no fresh value."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Rescored:
-    """What fresh rows say of the best trials of a study."""
-
-    metric: str
-    rows: int
-    """Fresh rows."""
-    level: float
-    """Confidence of the intervals, all together."""
-    trials: tuple[RescoredTrial, ...]
-    """In the order of the search, its best first."""
-    winner: RescoredTrial
-    """The one with the best fresh value."""
-    optimism: float | None
-    """How much better the search made its best trial look than fresh rows do, in the unit of the
-    metric; None when that trial could not be scored again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,14 +73,23 @@ class _Refit:
     """What the fits of one trial say of the fresh rows."""
 
     trial: FrozenTrial
-    metric: str
+    rescoring: Rescoring
     models: list[Predictions] = field(default_factory=list)
     seeds: list[int] = field(default_factory=list)
     error: str = ""
 
     @cached_property
     def values(self) -> list[float]:
-        return [score_of(self.metric, one) for one in self.models]
+        return [score_of(self.rescoring.metric, one) for one in self.models]
+
+    @property
+    def excess(self) -> tuple[float, ...]:
+        """By how much the models miss each constraint, on average."""
+        return tuple(
+            float(np.mean([bound.excess(score_of(bound.metric, one)) for one in self.models]))
+            for bound in self.rescoring.constraints
+            if self.models
+        )
 
 
 def rescore(study: optuna.Study, rescoring: Rescoring) -> Rescored:
@@ -149,9 +126,19 @@ def rescore(study: optuna.Study, rescoring: Rescoring) -> Rescored:
         rows=len(rescoring.tables.validation_y),
         level=rescoring.level,
         trials=trials,
-        winner=max(scored, key=lambda trial: sign * (trial.fresh_value or 0.0)),
+        winner=max(scored, key=lambda one: (one.is_allowed, sign * (one.fresh_value or 0.0))),
         optimism=None if gap is None else sign * gap,
     )
+
+
+def check_metrics(search: Search) -> None:
+    """Check that the best trials of *search* can be scored again, before hours are spent on it.
+
+    Raises:
+        UnknownNameError: Its metric, or that of a constraint, is none of `METRICS`.
+    """
+    for metric in (search.metric, *(bound.metric for bound in search.constraints)):
+        find_metric(metric)
 
 
 def pool_spread(values: Sequence[Sequence[float]]) -> Spread:
@@ -220,7 +207,7 @@ def _best_few(study: optuna.Study, top: int) -> list[FrozenTrial]:
 
 def _refit(trial: FrozenTrial, rescoring: Rescoring) -> _Refit:
     """Fit with one seed after the other, until it is clear that a seed changes nothing."""
-    refit = _Refit(trial=trial, metric=rescoring.metric)
+    refit = _Refit(trial=trial, rescoring=rescoring)
     seeds = np.random.SeedSequence([rescoring.seed, 1]).generate_state(rescoring.refits)
     try:
         for seed in (int(seed) % 2**31 for seed in seeds):
@@ -238,7 +225,8 @@ def _refit(trial: FrozenTrial, rescoring: Rescoring) -> _Refit:
 
 
 def _conclude(refit: _Refit, level: float, spread: Spread) -> RescoredTrial:
-    ends = [found for one in refit.models if (found := interval(refit.metric, one, level))]
+    metric = refit.rescoring.metric
+    ends = [found for one in refit.models if (found := interval(metric, one, level))]
     is_known = 0 < len(refit.models) == len(ends)
     return RescoredTrial(
         trial=refit.trial.number,
@@ -247,6 +235,7 @@ def _conclude(refit: _Refit, level: float, spread: Spread) -> RescoredTrial:
         fresh_value=float(np.mean(refit.values)) if refit.models else None,
         interval=average(refit.values, ends, level, spread) if is_known else None,
         seeds=tuple(refit.seeds),
+        excess=refit.excess,
         error=refit.error,
     )
 

@@ -93,8 +93,9 @@ def keep_back(tables: Tables, moments: pd.Series, share: float) -> tuple[Tables,
         The rows of the search, and the same training rows with the validation rows kept back.
 
     Raises:
-        TableError: The validation rows are of too few moments.
+        TableError: The validation rows are of too few moments, or one has no time.
     """
+    _check_moments("validation", moments)
     place = moments.rank(method="max", pct=True).to_numpy()  # share of rows that are no later
     is_late = place > 1 - share
     if is_late.all():
@@ -152,7 +153,7 @@ def draw_folds(tables: Tables, search: Search) -> list[Fold]:
         search: With ``cv``.
 
     Raises:
-        TableError: There are too few rows or moments, or no times at all.
+        TableError: There are too few rows or moments, or times are missing.
     """
     from sklearn.model_selection import StratifiedKFold, TimeSeriesSplit
 
@@ -206,8 +207,16 @@ def _order_moments(tables: Tables) -> np.ndarray:
     if tables.train_time is None:
         fix = "pass Tables(train_time=...), or leave 'by_time' out of search.cv"
         raise TableError("training", "no times", "the time of each row", fix)
+    _check_moments("training", tables.train_time)
     found: np.ndarray = np.unique(tables.train_time.to_numpy(), return_inverse=True)[1]
     return found
+
+
+def _check_moments(name: str, moments: pd.Series) -> None:
+    """Refuse a missing time, which would count as the latest of all, or as early."""
+    if missing := int(moments.isna().sum()):
+        found = f"{missing} of {len(moments)} rows without a time"
+        raise TableError(name, found, "the time of each row", "correct them, or leave them out")
 
 
 def _rows_of(moment_of: np.ndarray, moments: np.ndarray) -> np.ndarray:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from mlflow_ext.project import Parameter, Search
 
-STAGNATION = 30  # completed trials without a better one after which `terminator` ends a search
+STAGNATION = 30  # usable trials without a better one after which `terminator` ends a search
 PERCENTILE = 25.0  # of the trials that got as far, those that the pruner 'percentile' lets go on
 MOST_POINTS = 100_000  # of a grid; they are listed in memory
 
@@ -80,14 +80,17 @@ def make_pruner(search: Search) -> optuna.pruners.BasePruner:
 
 
 def has_stagnated(study: optuna.Study) -> bool:
-    """Say whether the last `STAGNATION` completed trials have brought nothing better."""
+    """Say whether the last `STAGNATION` trials that could have won have brought nothing better."""
     from optuna.terminator import BestValueStagnationEvaluator
     from optuna.trial import TrialState
 
+    from mlflow_ext.tuning.study import is_usable  # which knows the desk, and the desk us
+
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    if len(complete) <= STAGNATION:
+    usable = [trial for trial in complete if is_usable(trial)]
+    if len(usable) <= STAGNATION:
         return False
-    return BestValueStagnationEvaluator(STAGNATION).evaluate(complete, study.direction) <= 0
+    return BestValueStagnationEvaluator(STAGNATION).evaluate(usable, study.direction) <= 0
 
 
 def excess_of(trial: FrozenTrial) -> Sequence[float]:

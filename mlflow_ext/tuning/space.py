@@ -79,12 +79,61 @@ def build_estimator(search: Search, params: Mapping[str, Any]) -> Any:
 
 
 def check_search(search: Search) -> None:
-    """Find out before a study begins whether its estimator exists and takes every argument.
+    """Find out before a study begins whether its estimator exists and can be searched that way.
 
     Raises:
-        SearchError: There is no such estimator, or it does not take one of the arguments.
+        SearchError: There is no such estimator, it does not take one of the arguments, or it cannot
+            go on from an earlier fit although ``warm_start`` asks for that.
     """
-    build_estimator(search, {name: _first_value(one) for name, one in search.space.items()})
+    first = {name: _first_value(one) for name, one in search.space.items()}
+    estimator = build_estimator(search, first)
+    if search.warm_start:
+        go_on_to(estimator, search.warm_start, 1)
+
+
+def go_on_to(model: Any, argument: str, count: int) -> Any:
+    """Return *model*, or what it is made of, with a ``fit`` that goes on until *count* iterations.
+
+    Args:
+        model: A model whose estimator, however deep inside, takes ``warm_start``.
+        argument: The estimator's argument that counts iterations.
+        count: Iterations in all.
+
+    Returns:
+        What to fit next; what cuts probabilities would fit a copy from the start again.
+
+    Raises:
+        SearchError: Nothing inside *model* takes both, or it counts each fit by itself.
+    """
+    known = model.get_params() if hasattr(model, "get_params") else {}
+    paths = [name for name in known if name == argument or name.endswith(f"__{argument}")]
+    last = argument.rpartition("__")[2]
+    owners = {name: name.removesuffix(last) for name in paths}
+    able = sorted((name for name in paths if f"{owners[name]}warm_start" in known), key=len)
+    if not able:
+        said = f"cannot go on from an earlier fit with more '{argument}'"
+        raise _no_going_on(model, said, "takes 'warm_start'")
+    if able[0].startswith("estimator__") and hasattr(model, "estimator_"):
+        return go_on_to(model.estimator_, argument, count)
+    owner = owners[able[0]]
+    _check_counts_all(known[owner.removesuffix("__")] if owner else model, last)
+    return model.set_params(**{able[0]: count, f"{owner}warm_start": True})
+
+
+def _check_counts_all(estimator: Any, argument: str) -> None:
+    # What learns bit by bit or improves its weights (``sparsify`` is what linear models have) runs
+    # so many iterations again; what is built of parts adds those that are missing.
+    if hasattr(type(estimator), "partial_fit") or hasattr(type(estimator), "sparsify"):
+        said = f"counts '{argument}' anew in each fit, so that more are done than one fit would"
+        raise _no_going_on(estimator, said, "counts all that it has done")
+
+
+def _no_going_on(model: Any, said: str, wanted: str) -> SearchError:
+    return SearchError(
+        f"{type(model).__name__} {said}",
+        f"an estimator that {wanted}, such as a forest or gradient boosting",
+        "leave 'warm_start' out of the search: rows are then what grows",
+    )
 
 
 def _first_value(parameter: Parameter) -> Any:

@@ -15,7 +15,7 @@ from mlflow_ext.tuning.backend import JournalFile, make_lock
 
 if TYPE_CHECKING:
     import optuna
-    from sqlalchemy import Connection
+    from sqlalchemy import URL, Connection, Engine
 
     from mlflow_ext.project import Search
 
@@ -67,9 +67,11 @@ class DatabaseStore:
     def __init__(self, url: str, name: str) -> None:
         from sqlalchemy.engine import make_url
 
+        address = make_url(url)
+        _check_kind(address)
         self._url, self._is_held = url, False
-        self.where = make_url(url).render_as_string(hide_password=True)
-        digest = hashlib.sha256(name.encode()).digest()
+        self.where = address.render_as_string(hide_password=True)
+        digest = hashlib.sha256(encode_name(name)).digest()
         self._key = int.from_bytes(digest[:7], "big")  # positive in the 8 bytes of a lock's key
 
     @cached_property
@@ -77,7 +79,14 @@ class DatabaseStore:
         """The database as Optuna sees it."""
         import optuna
 
-        return optuna.storages.RDBStorage(self._url, engine_kwargs={"pool_pre_ping": True})
+        with self._locked():  # of two that make the tables at once, one would fail
+            return optuna.storages.RDBStorage(self._url, engine_kwargs={"pool_pre_ping": True})
+
+    @cached_property
+    def _engine(self) -> Engine:
+        from sqlalchemy import create_engine
+
+        return create_engine(self._url, pool_pre_ping=True)
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
@@ -93,15 +102,9 @@ class DatabaseStore:
                 self._is_held = False
 
     def _locked(self) -> AbstractContextManager[None]:
-        engine = self.storage.engine
+        engine = self._engine
         if engine.dialect.name == "sqlite":
             return _holding(Path(f"{engine.url.database}.lock"))
-        if engine.dialect.name not in SESSION_LOCKS:
-            raise SearchError(
-                f"search.storage is a database of kind '{engine.dialect.name}'",
-                f"sqlite or one of {', '.join(SESSION_LOCKS)}",
-                "write a URL of such a database, or leave 'storage' out",
-            )
         return self._session(engine.connect(), *SESSION_LOCKS[engine.dialect.name])
 
     @contextmanager
@@ -133,8 +136,38 @@ def journal_file(name: str, storage_dir: Path) -> Path:
     'studies/late-flights-02be09ac.journal'
     """
     readable = re.sub(r"[^A-Za-z0-9_.]+", "-", name).strip("-.")[:60]
-    digest = hashlib.sha256(name.encode()).hexdigest()[:8]
+    digest = hashlib.sha256(encode_name(name)).hexdigest()[:8]
     return storage_dir / f"{readable or 'study'}-{digest}.journal"
+
+
+def _check_kind(address: URL) -> None:
+    kind = address.get_backend_name()
+    known = f"the URL of a database: sqlite:///FILE or one of {', '.join(SESSION_LOCKS)}"
+    if kind == "grpc":
+        raise SearchError(
+            "search.storage is a gRPC proxy of Optuna, which answers for each value one by one",
+            known,
+            "write the URL of the database behind the proxy: one process of each machine asks it",
+        )
+    if kind == "sqlite" and address.database in (None, "", ":memory:"):
+        found = "search.storage is a database in memory, which ends with its process"
+        raise SearchError(found, known, "name a file, or leave 'storage' out")
+    if kind not in ("sqlite", *SESSION_LOCKS):
+        found = f"search.storage is a database of kind '{kind}'"
+        raise SearchError(found, known, "write such a URL, or leave 'storage' out")
+
+
+def encode_name(name: str) -> bytes:
+    """Return the name of a study as files, databases and servers keep it.
+
+    Raises:
+        SearchError: It holds half a character, as the shell hands over what is no UTF-8.
+    """
+    try:
+        return name.encode()
+    except UnicodeEncodeError as error:
+        found = f"the name of the study, {name!r}, holds half a character"
+        raise SearchError(found, "text in UTF-8", "choose another study name") from error
 
 
 @contextmanager

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
     from mlflow_ext.project import Search
-    from mlflow_ext.tuning.rescoring import Rescored
+    from mlflow_ext.tuning.rescored import Rescored
     from mlflow_ext.tuning.trials import Objective
 
 

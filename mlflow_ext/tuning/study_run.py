@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from mlflow_ext.errors import SearchError
 from mlflow_ext.tuning.attributes import RUN, STUDY, STUDY_ID
 from mlflow_ext.tuning.leaderboard import metric_names
-from mlflow_ext.tuning.mirror import StudyRun, open_study_run
+from mlflow_ext.tuning.mirror import StudyRun, open_study_run, spell_sync
+from mlflow_ext.tuning.sessions import end_run
 
 if TYPE_CHECKING:
     import optuna
@@ -16,13 +17,14 @@ if TYPE_CHECKING:
 
 
 def find_study_run(
-    client: MlflowClient, study: optuna.Study, experiment: str | None = None
+    client: MlflowClient, study: optuna.Study, where: str, experiment: str | None = None
 ) -> StudyRun:
     """Find the run under which *study* last went on.
 
     Args:
         client: Speaks to the tracking store.
         study: A study that `mlflow_ext.tuning.tune` has begun.
+        where: The folder of journals, or the URL of the database, in which the study lies.
         experiment: Name of the experiment in which to begin a run for it, where it has none.
 
     Raises:
@@ -36,7 +38,14 @@ def find_study_run(
             "a study that mlflow_ext.tuning.tune or 'mlflow-ext tune run' has begun",
             "choose one that 'mlflow-ext tune list' shows with its search",
         )
-    run = _remembered(client, study) or _begin(client, study, experiment)
+    run = _remembered(client, study)
+    if run is None and experiment is None:
+        raise SearchError(
+            f"the run of study '{study.study_name}' is not in the store {client.tracking_uri}",
+            "the store in which it was tracked, or the name of an experiment for it",
+            f"{spell_sync(study.study_name, where)} --experiment NAME",
+        )
+    run = run or _begin(client, study, str(experiment))
     return open_study_run(client, run, study, *metric_names(study))
 
 
@@ -54,13 +63,7 @@ def _remembered(client: MlflowClient, study: optuna.Study) -> Run | None:
     return run if run.info.lifecycle_stage == "active" else None
 
 
-def _begin(client: MlflowClient, study: optuna.Study, experiment: str | None) -> Run:
-    if experiment is None:
-        raise SearchError(
-            f"the run of study '{study.study_name}' is not in the store {client.tracking_uri}",
-            "the store in which it was tracked, or the name of an experiment for it",
-            f"mlflow-ext tune sync '{study.study_name}' --experiment NAME",
-        )
+def _begin(client: MlflowClient, study: optuna.Study, experiment: str) -> Run:
     named = client.get_experiment_by_name(experiment)
     identity = named.experiment_id if named else client.create_experiment(experiment)
     # Not the tag of the study itself, which its thousands of child runs carry too.
@@ -69,5 +72,5 @@ def _begin(client: MlflowClient, study: optuna.Study, experiment: str | None) ->
     if begun:
         return begun[0]
     run = client.create_run(identity, run_name=study.study_name, tags=own)
-    client.set_terminated(run.info.run_id)
+    end_run(client, run.info.run_id, "FINISHED")
     return run

@@ -174,23 +174,22 @@ def test_versions_in_a_stage_that_know_erased_rows_are_a_no(is_clean, protocol, 
     assert ask("erasure", "list", "delay")[:2] == (0 if is_clean else 1, answer)
 
 
-ATTESTED = "gates: [{gate: data, trust: attested}]"
+ATTESTED = "stages: {Production: {gates: [{gate: data, trust: attested}]}}"
 KEYS = f"keys: [{{public_key: {'A' * 43}=}}]"
 
 
 @pytest.mark.parametrize(
-    ("rule", "keys", "is_told"),
+    ("rules", "is_told"),
     [
-        (ATTESTED, "", True),
-        ("min_passed: 1, trust: attested", "", True),
-        (ATTESTED, KEYS, False),
-        ("trust: attested", "", False),
-        ("gates: [{gate: data, trust: recomputed}]", "", False),
+        (ATTESTED, True),
+        ("stages: {Production: {min_passed: 1, trust: attested}}", True),
+        (f"{ATTESTED}\n{KEYS}", False),
+        ("stages: {Production: {trust: attested}}", False),
+        (ATTESTED.replace("attested", "recomputed"), False),
     ],
 )
-def test_attested_by_whom_a_policy_must_say(rule, keys, is_told, protocol, ask, tmp_path):
-    text = f"name: firm\nstages: {{Production: {{{rule}}}}}\n{keys}\n"
-    (tmp_path / "policy.yaml").write_text(text)
+def test_attested_by_whom_a_policy_must_say(rules, is_told, protocol, ask, tmp_path):
+    (tmp_path / "policy.yaml").write_text(f"name: firm\n{rules}\n")
     protocol.answer("policy/set", {"entry": entry(2)})
     for words in (["check", "policy.yaml"], ["set", "delay", "policy.yaml", *WHY]):
         code, _, err = ask("policy", *words)

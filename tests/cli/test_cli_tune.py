@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import shlex
 import subprocess
 import sys
 from dataclasses import replace
@@ -169,16 +170,21 @@ def test_sync_brings_the_trials_under_the_run_of_the_study(tracking, tmp_path, c
 
     for changed in (8, 0):
         assert run(["tune", "sync", NAME, "--format", "json"]) == 0
-        assert read(capsys)[0] == {"study": NAME, "run": run_id, "trials": 8, "changed": changed}
+        found, _ = read(capsys)
+        assert (found["run"], found["trials"], found["changed"]) == (run_id, 8, changed)
+        assert found["has_record"]
         assert children(tracking, run_id) == list(range(8))
 
 
 def test_sync_begins_a_run_only_where_it_is_told_to(tracking, tmp_path, capsys):
     fill(tmp_path / ".mlflow_ext" / "studies")
     assert run(["tune", "sync", NAME]) == 2
-    assert "--experiment NAME" in capsys.readouterr().err
+    told = capsys.readouterr().err.partition("fix:")[2].split("\n")[0]
+    words = shlex.split(told.replace("--experiment NAME", "--experiment rescued"))
+    assert words[:4] == ["mlflow-ext", "tune", "sync", NAME]
+    assert Path(words[5]).is_dir()
 
-    assert run(["tune", "sync", NAME, "--experiment", "rescued", "--format", "json"]) == 0
+    assert run([*words[1:], "--format", "json"]) == 0
     found, _ = read(capsys)
     assert children(tracking, found["run"]) == list(range(8))
     experiment = tracking.get_run(found["run"]).info.experiment_id
@@ -248,7 +254,9 @@ def test_a_search_runs_as_a_run_of_the_project_and_goes_on(project, capfd):
     assert len(children(project, found["run"])) == 3
 
     assert run(["tune", "resume", "unnamed", "--n-trials", "3", "--format", "json"]) == 1
-    assert read(capfd)[0]["fix"] == "mlflow-ext tune resume 'unnamed' --n-trials 13"
+    place = str(Path(".mlflow_ext") / "studies")
+    fix = f"mlflow-ext tune resume unnamed --studies {place} --n-trials 13"
+    assert read(capfd)[0]["fix"] == fix
 
     assert run(["tune", "resume", "unnamed", "--n-trials", "5", "--format", "json"]) == 0
     again, _ = read(capfd)

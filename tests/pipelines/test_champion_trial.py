@@ -1,10 +1,13 @@
 """What the step tune takes from the registry and the command line, and says when nothing works."""
 
+import sqlite3
+
 import mlflow
 import pytest
 from servers import ROOT
 from small_project import make_project
 
+from mlflow_ext.errors import MlflowExtError
 from mlflow_ext.project import load_project
 from pipelines.main import run
 from pipelines.tune import _champion_point
@@ -40,6 +43,23 @@ def test_the_champions_parameters_are_read_as_far_as_they_fit(tracking):
 
 def test_a_champion_of_another_kind_is_no_first_trial(tracking):
     register_champion(tracking, "sklearn.linear_model.LogisticRegression")
+
+    assert _champion_point(SEARCH, "delays", "champion") == ()
+
+
+def test_a_registry_that_fails_is_not_taken_for_one_without_a_champion(tracking, tmp_path):
+    register_champion(tracking, SEARCH.estimator)
+    with sqlite3.connect(tmp_path / "mlflow.db") as database:
+        database.execute("ALTER TABLE registered_model_aliases RENAME TO elsewhere")
+
+    with pytest.raises(MlflowExtError, match="registered_model_aliases"):
+        _champion_point(SEARCH, "delays", "champion")
+
+
+def test_a_champion_without_its_run_is_no_first_trial(tracking):
+    tracking.create_registered_model("delays")
+    version = tracking.create_model_version("delays", "somewhere").version
+    tracking.set_registered_model_alias("delays", "champion", version)
 
     assert _champion_point(SEARCH, "delays", "champion") == ()
 

@@ -1,5 +1,6 @@
 """Bundles: what they hold, and what cannot be changed in one without being told."""
 
+import base64
 import copy
 import json
 from dataclasses import replace
@@ -8,8 +9,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from mlflow_ext.records import Check, Entry, GateReport, Kind, Trust, Verdict
-from mlflow_ext.registry.bundle import check_bundle, make_bundle
+from mlflow_ext.registry.bundle import check_bundle, make_bundle, seal_bundle
 from mlflow_ext.registry.chain import entry_hash
+from mlflow_ext.registry.revocation import point_at
 from mlflow_ext.registry.rules import EVIDENCE, Policy, TrustedKey, dump_policy
 from mlflow_ext.registry.signing import SigningKey, seal
 from mlflow_ext.registry.statement import Binding, Expected, attest_imported, make_statement
@@ -88,8 +90,13 @@ def through_json(bundle):
     return json.loads(json.dumps(bundle))
 
 
+def sealed():
+    """A bundle as it travels."""
+    return through_json(seal_bundle(make_bundle(CHAIN, POLICY, FILES), KEY))
+
+
 def test_a_bundle_holds_the_standing_evidence_about_these_files_and_every_line():
-    bundle = through_json(make_bundle(CHAIN, POLICY, FILES))
+    bundle = sealed()
     assert bundle["format"] == "mlflow-ext-bundle/1"
     assert bundle["envelopes"] == [METRICS], "one is about other files, one was withdrawn"
     assert [entry["seq"] for entry in bundle["entries"]] == [4, 5, 6, 9, 10, 12]
@@ -98,7 +105,7 @@ def test_a_bundle_holds_the_standing_evidence_about_these_files_and_every_line()
 
 
 def test_its_evidence_counts_on_another_registry_for_the_same_files_only():
-    (envelope,) = through_json(make_bundle(CHAIN, POLICY, FILES))["envelopes"]
+    (envelope,) = sealed()["envelopes"]
     policy = Policy(name="prod", keys=(TrustedKey(public_key=KEY.public_key),))
     here = Expected(
         workspace="prod",
@@ -125,11 +132,20 @@ def rehash(bundle, place, **fields):
     bundle["entries"][place] |= fields | {"hash": entry_hash(forged)}
 
 
+def drop_seal(bundle):
+    del bundle["seal"]
+
+
 def drop(key, place):
     return lambda bundle: bundle[key].pop(place)
 
 
+CHANGED = "it was changed after it was signed"
 EDITS = {
+    "an unreadable policy": (
+        lambda bundle: bundle.update(policy={"nmae": "x"}),
+        ["its policy cannot be read: the policy: unknown key 'nmae'"],
+    ),
     "an actor": (change_line("actor", "bob"), ["line 5 was edited"]),
     "a time": (change_line("time_ms", 0), ["line 5 was edited"]),
     "a hash": (
@@ -172,6 +188,10 @@ EDITS = {
             "the evidence of line 5 was left out",
         ],
     ),
+    "the line that was withdrawn": (
+        drop("entries", 3),
+        ["what line 10 withdraws was left out"],
+    ),
     "no evidence": (
         drop("envelopes", 0),
         ["it holds no evidence about these files", "the evidence of line 5 was left out"],
@@ -184,10 +204,49 @@ EDITS = {
 
 
 @pytest.mark.parametrize(("edit", "problems"), EDITS.values(), ids=EDITS)
-def test_an_edit_is_told(edit, problems):
-    bundle = through_json(make_bundle(CHAIN, POLICY, FILES))
+def test_an_edit_is_told_even_if_the_forger_signs_it(edit, problems):
+    bundle = sealed()
     edit(bundle)
-    assert check_bundle(bundle) == problems
+    assert check_bundle(bundle) == [CHANGED, *problems]
+    assert check_bundle(through_json(seal_bundle(bundle, KEY))) == problems
+
+
+def leave_out_the_withdrawn(bundle):
+    """Drop a line with its envelope so that all that is left still fits together."""
+    bundle["entries"] = [e for e in bundle["entries"] if e["seq"] not in (9, 10)]
+
+
+def break_the_seal(bundle):
+    bundle["seal"]["payload"] = METRICS["payload"]
+
+
+def put_another_seal(bundle):
+    bundle["seal"] = METRICS
+
+
+FORGED = {
+    "lines left out": (leave_out_the_withdrawn, CHANGED),
+    "another policy": (lambda bundle: bundle.update(policy={"name": "lax"}), CHANGED),
+    "no seal": (drop_seal, "it is not signed"),
+    "an empty seal": (lambda bundle: bundle.update(seal={}), "its seal: no DSSE envelope"),
+    "a seal that does not hold": (break_the_seal, "its seal: the signature does not hold"),
+    "the seal of something else": (put_another_seal, CHANGED),
+}
+
+
+@pytest.mark.parametrize(("forge", "problem"), FORGED.values(), ids=FORGED)
+def test_what_only_the_seal_can_tell_is_told(forge, problem):
+    bundle = sealed()
+    forge(bundle)
+    [told] = check_bundle(bundle)
+    assert told.startswith(problem)
+
+
+def test_a_seal_is_no_evidence():
+    assert check_bundle(sealed() | {"envelopes": [METRICS, sealed()["seal"]]})[1:] == [
+        "envelope 2 is not that of a line, or was withdrawn",
+        "envelope 2: 'predicateType' of the statement is 'urn:mlflow-ext:bundle:v1'",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -198,12 +257,41 @@ def test_an_edit_is_told(edit, problems):
         ("envelopes", ["x"], "'envelopes.0' of the bundle"),
         ("entries", [{}], "'entries.0.id' of the bundle"),
         ("surprise", 1, "'surprise' of the bundle"),
-        ("policy", {"nmae": "x"}, "its policy cannot be read"),
     ],
 )
 def test_what_is_no_bundle_is_told_by_its_field(key, value, problem):
-    bundle = make_bundle(CHAIN, POLICY, FILES) | {key: value}
+    bundle = sealed() | {key: value}
     assert check_bundle(bundle)[0].startswith(problem)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [{}, {"entry": [1]}, {"entry": None, "hash": {}}, {"seq": "x", "hash": 3}],
+)
+def test_a_withdrawal_of_nonsense_is_told(body):
+    entries = make_chain((5, Kind.EVIDENCE, evidence(METRICS)), (6, Kind.REVOCATION, body))
+    bundle = seal_bundle(make_bundle(entries, POLICY, FILES), KEY)
+    assert check_bundle(through_json(bundle)) == ["what line 6 withdraws was left out"]
+
+
+def test_evidence_that_is_no_envelope_is_not_carried():
+    entries = make_chain(
+        (5, Kind.EVIDENCE, evidence(METRICS)), (6, Kind.EVIDENCE, {"envelope": "x"})
+    )
+    bundle = through_json(seal_bundle(make_bundle(entries, POLICY, FILES), KEY))
+    assert (bundle["envelopes"], check_bundle(bundle)) == ([METRICS], [])
+
+
+def test_evidence_that_was_withdrawn_and_signed_again_by_another_key_stays_withdrawn():
+    other = SigningKey(Ed25519PrivateKey.from_private_bytes(b"1" * 32))
+    again = other.sign(base64.b64decode(METRICS["payload"]))
+    told = make_chain((5, Kind.EVIDENCE, evidence(METRICS)))
+    entries = make_chain(
+        (5, Kind.EVIDENCE, evidence(METRICS)),
+        (6, Kind.REVOCATION, {**point_at(told[0]), "reason": "wrong data"}),
+        (7, Kind.EVIDENCE, evidence(again)),
+    )
+    assert not make_bundle(entries, POLICY, FILES)["envelopes"]
 
 
 @pytest.mark.parametrize("anything", [None, [], "bundle", {}, 3])

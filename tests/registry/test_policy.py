@@ -72,6 +72,7 @@ def decide_case(case):
         entered_ms=None if entered is None else NOW - entered * HOUR,
         has_been_there=case.get("has_been_there", False),
         changed_files=case.get("changed_files", ""),
+        is_settled=case.get("is_settled", True),
         now_ms=NOW,
     )
     request = ask(
@@ -130,6 +131,7 @@ dossiers = st.builds(
     entered_ms=st.none() | st.integers(NOW - 3 * HOUR, NOW),
     has_been_there=st.booleans(),
     changed_files=st.sampled_from(["", "other files"]),
+    is_settled=st.booleans(),
     now_ms=st.just(NOW),
 )
 gate_rules = st.fixed_dictionaries(

@@ -17,6 +17,7 @@ from mlflow_ext.records import (
 )
 from mlflow_ext.registry.policy import Dossier, PromotionRequest, decide
 from mlflow_ext.registry.replay import replay, whatif
+from mlflow_ext.registry.revocation import point_at
 from mlflow_ext.registry.rules import (
     EVIDENCE,
     OPEN,
@@ -206,11 +207,13 @@ def test_evidence_about_another_version_is_told(other):
     assert reasons(book) == [f"evidence {line.id} is about another version"]
 
 
+@pytest.mark.parametrize("is_old", [True, False], ids=["by number", "by hash"])
 @pytest.mark.parametrize("problem", ["", "it was revoked"])
-def test_revoked_evidence_may_be_in_a_dossier_but_must_not_count(problem):
+def test_revoked_evidence_may_be_in_a_dossier_but_must_not_count(problem, is_old):
     book = Book()
     line = book.attest()
-    book.append(Kind.REVOCATION, {"entry": line.id, "reason": "wrong data"})
+    named = {"entry": line.id} if is_old else {**point_at(line), "entry": 4_711}
+    book.append(Kind.REVOCATION, {**named, "reason": "wrong data"})
     book.evidence[0] = replace(book.evidence[0], problem=problem)
     book.decide()
     assert reasons(book) == ([] if problem else [f"evidence {line.id} had been revoked"])

@@ -6,12 +6,13 @@ import mlflow
 import pytest
 from mlflow.exceptions import MlflowException
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
-from sample_runs import dump, make_run
+from sample_runs import STUDY, dump, make_run
 
 from mlflow_ext.errors import BulkError
 from mlflow_ext.tracking.bulk import Receipt, write_bulk
-from mlflow_ext.tracking.runs import MAX_RUNS, RUNS_PER_BATCH, MetricPoint, batches
+from mlflow_ext.tracking.runs import MAX_RUNS, RUNS_PER_BATCH, SOURCE, MetricPoint, batches
 from mlflow_ext.tracking.writer import CallsWriter, open_writer
+from mlflow_ext.tuning.attributes import STUDY_ID
 
 TWELVE = [make_run(number) for number in range(12)]
 
@@ -41,7 +42,7 @@ def test_the_rows_are_those_of_single_calls(store):
     assert write_bulk(store, at_once, TWELVE) == Receipt(made=12, completed=0, kept=0)
     expected = dump(store, one_by_one)
     assert dump(store, at_once) == expected
-    assert [len(rows) for rows in expected.values()] == [12, 24, 84, 48, 36]
+    assert [len(rows) for rows in expected.values()] == [12, 24, 84, 48, 48]
 
 
 def test_the_same_call_again_changes_nothing(store):
@@ -84,6 +85,8 @@ def test_calls_at_the_same_time_leave_each_run_once(store):
         ({"name": ""}, "the name is not 1 to 250"),
         ({"name": "x" * 251}, "the name is not 1 to 250"),
         ({"start_ms": -1}, "before 1970"),
+        ({"start_ms": 2**63}, "more than a database holds"),
+        ({"end_ms": 10**30}, "more than a database holds"),
         ({"tags": {"mlflow.runName": "other"}}, "'mlflow.runName' is not the name"),
         ({"tags": {"a[0]": "x"}}, '"a[0]"'),
         ({"params": {"../up": "x"}}, '"../up"'),
@@ -91,6 +94,9 @@ def test_calls_at_the_same_time_leave_each_run_once(store):
         ({"metrics": [MetricPoint("a'b", 1.0, 0, 0)]}, "a'b"),
         ({"metrics": [MetricPoint("m", "high", 0, 0)]}, "metrics[0].value"),
         ({"metrics": [MetricPoint("m", 1.0, -1, 0)]}, "metrics[0].timestamp"),
+        ({"metrics": [MetricPoint("m", 1.0, 2**63, 0)]}, "metrics[0]"),
+        ({"metrics": [MetricPoint("m", 1.0, 0, 10**30)]}, "metrics[0]"),
+        ({"metrics": [MetricPoint("m", 1.0, 0, -(2**63) - 1)]}, "metrics[0]"),
     ],
 )
 def test_one_wrong_run_refuses_all_with_its_place_and_the_reason(sqlite_store, changes, reason):
@@ -136,12 +142,31 @@ def test_an_experiment_must_exist_and_be_active(sqlite_store):
 def test_a_run_that_had_begun_is_completed(store):
     at_once, later = (store.create_experiment(name) for name in ("bulk", "later"))
     write_bulk(store, at_once, TWELVE)
-    begun = store.create_run(later, "ann", 5, [], "run-0").info.run_id
+    own = mlflow.entities.RunTag(SOURCE, STUDY)
+    begun = store.create_run(later, "ann", 5, [own], "run-0").info.run_id
     store.log_batch(begun, [mlflow.entities.Metric("half", 1.0, 1, 1)], [], [])
     runs = [make_run(0, run_id=begun), *(make_run(n, run_id=f"{n:032x}") for n in range(1, 12))]
 
     assert write_bulk(store, later, runs) == Receipt(made=11, completed=1, kept=0)
     assert dump(store, later) == dump(store, at_once)
+
+
+@pytest.mark.parametrize("source", [None, "another study"])
+def test_a_run_that_somebody_else_has_begun_is_not_completed(store, source):
+    experiment = store.create_experiment("bulk")
+    tags = [mlflow.entities.RunTag(SOURCE, source)] if source else []
+    theirs = store.create_run(experiment, "eve", 5, tags, "at work").info.run_id
+    store.log_batch(theirs, [mlflow.entities.Metric("half", 1.0, 1, 1)], [], [])
+    before = dump(store, experiment)
+
+    with pytest.raises(BulkError, match="has begun and is of another source") as error:
+        write_bulk(store, experiment, [TWELVE[1], make_run(0, run_id=theirs)])
+    assert error.value.index == 1
+    assert dump(store, experiment) == before
+
+
+def test_the_source_of_a_run_is_its_study():
+    assert SOURCE == STUDY_ID
 
 
 def test_a_run_that_has_ended_keeps_its_content_its_name_and_the_notes_of_others(store):

@@ -8,10 +8,17 @@ import pytest
 from tiny_study import NAME, SEARCH
 
 from mlflow_ext.errors import SearchError, StoreUnreachableError
-from mlflow_ext.project import FloatRange
-from mlflow_ext.tuning.attributes import STUDY_ID
+from mlflow_ext.project import Aim, Choices, Constraint, CrossValidation, FloatRange, IntRange
+from mlflow_ext.tuning.attributes import DEFINITION, STUDY_ID
 from mlflow_ext.tuning.backend import KernelLock
-from mlflow_ext.tuning.journal import journal_file, open_study, quiet_optuna
+from mlflow_ext.tuning.catalog import find_study
+from mlflow_ext.tuning.journal import (
+    journal_file,
+    keep_budget,
+    open_study,
+    quiet_optuna,
+    read_search,
+)
 
 NAMES = [
     "a/b",
@@ -114,7 +121,7 @@ def test_the_difference_is_shown_with_what_was_and_what_is(tmp_path):
     with pytest.raises(SearchError) as error:
         open_study(other, NAME, tmp_path)
     found = error.value.found
-    assert "sampler was not set, is random" in found
+    assert "sampler was tpe, is random" in found
     assert "space.slope was {'type': 'float', 'low': -2.0, 'high': 2.0}" in found
     assert "is {'type': 'float', 'low': -2.0, 'high': 3.0}" in found
     assert "space.kind was" in found
@@ -126,6 +133,45 @@ def test_more_trials_and_more_time_are_no_other_search(tmp_path):
     longer = open_study(replace(SEARCH, n_trials=500, timeout=9.0, workers=4), NAME, tmp_path)
 
     assert longer.study_name == NAME
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"timeout": 9.5, "n_trials": 300, "sampler": "random", "pruner": "none"},
+        {
+            "fixed": {"C": 1.0},
+            "enqueue": ({"slope": 1.0},),
+            "constraints": (Constraint(metric="brier", max=0.5),),
+        },
+        {
+            "objectives": (Aim(metric="brier", direction="minimize"),),
+            "pruner": "none",
+            "sampler": "nsga2",
+            "cv": CrossValidation(folds=3),
+        },
+        {
+            "space": {
+                "space.kind": Choices(type="categorical", choices=("a", None, 1.5)),
+                "b": IntRange(type="int", low=1, high=9, when={"space.kind": ("a", None)}),
+            }
+        },
+    ],
+)
+def test_the_search_can_be_read_from_the_study_alone(tmp_path, changes):
+    search = replace(SEARCH, **changes)
+    study = open_study(search, NAME, tmp_path)
+    keep_budget(study, search)
+
+    assert read_search(find_study(str(tmp_path), NAME)) == search
+
+
+def test_a_study_that_holds_no_search_of_ours_has_none_to_read():
+    study = optuna.create_study()
+    assert read_search(study) is None
+    study.set_user_attr(DEFINITION, {"estimator": "x", "of a later release": 1})
+    assert read_search(study) is None
 
 
 def test_optuna_is_as_loud_after_a_study_as_before():

@@ -11,7 +11,7 @@ from tiny_study import SEARCH
 from mlflow_ext.project import FloatRange, IntRange
 from mlflow_ext.tuning.plots import draw_pictures, view_objectives
 from mlflow_ext.tuning.report import Report, render_report
-from mlflow_ext.tuning.rescoring import Rescored, RescoredTrial
+from mlflow_ext.tuning.rescored import Rescored, RescoredTrial
 
 SPACE = {
     "p0": FloatRange(type="float", low=0.01, high=1.0, log=True),
@@ -87,6 +87,14 @@ def test_every_end_of_the_comparison_has_its_words(first, optimism, words):
     again = rescored(first, rescored_trial(2, 0.65, 0.64), winner=1, optimism=optimism)
 
     assert words in text_of(report_of(STUDY, rescored=again))
+
+
+def test_a_winner_that_breaks_a_constraint_on_fresh_rows_is_told_so():
+    first = replace(rescored_trial(0, 0.7, 0.63), excess=(-0.1, 0.2))
+
+    assert "breaks a constraint" in text_of(report_of(STUDY, rescored=rescored(first)))
+    kept = replace(first, excess=(-0.1, 0.0))
+    assert "breaks a constraint" not in text_of(report_of(STUDY, rescored=rescored(kept)))
 
 
 def test_search_budget_failures_and_versions_are_told():

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 
+import mlflow
 import numpy as np
 import optuna
 import pandas as pd
@@ -9,7 +10,8 @@ import pytest
 from tiny_study import SEARCH, TinyModel, make_tables, make_task
 
 from mlflow_ext.errors import SearchError, UnknownNameError
-from mlflow_ext.tuning import Tables
+from mlflow_ext.project import Constraint
+from mlflow_ext.tuning import Tables, tune
 from mlflow_ext.tuning.journal import open_study
 from mlflow_ext.tuning.objective import Objective
 from mlflow_ext.tuning.rescoring import Rescoring, Spread, average, pool_spread, rescore
@@ -141,6 +143,33 @@ def test_a_search_that_minimizes_has_the_smallest_value_as_winner():
 
     assert found.winner.fresh_value == min(trial.fresh_value for trial in found.trials)
     assert found.optimism == pytest.approx(found.trials[0].fresh_value - 0.1)
+
+
+def test_a_constraint_counts_on_fresh_rows_too():
+    study, tables = search_noise(1), tables_of(300, 1)
+    free = rescore(study, rescoring(tables))
+    values = sorted(trial.fresh_value for trial in free.trials)
+    below = Constraint(metric="roc_auc", max=(values[-2] + values[-1]) / 2)
+    found = rescore(study, rescoring(tables, constraints=(below,)))
+
+    assert free.winner.fresh_value == values[-1]
+    assert found.winner.fresh_value == values[-2]
+    assert [one.is_allowed for one in found.trials].count(False) == 1
+
+    none_keeps = rescore(study, rescoring(tables, constraints=(replace(below, max=0.1),)))
+    assert none_keeps.winner.trial == free.winner.trial
+    assert not none_keeps.winner.is_allowed
+
+
+def test_a_metric_that_fresh_rows_cannot_be_scored_with_is_refused_before_the_search(
+    tracking, tmp_path
+):
+    task = make_task(tmp_path / "studies")
+    odd = replace(task.search, constraints=(Constraint(metric="odd", max=1.0),))
+    for search in (replace(task.search, metric="odd"), odd):
+        with mlflow.start_run(), pytest.raises(UnknownNameError, match="odd"):
+            tune(replace(task, search=search, fresh=task.tables))
+    assert not (tmp_path / "studies").exists()
 
 
 # --- what is fitted again -------------------------------------------------------------------------

@@ -43,6 +43,12 @@ def test_the_latest_moments_are_kept_back_and_no_row_is_lost_or_doubled(hours, s
         assert part.train_x is tables.train_x
 
 
+def test_a_row_without_a_time_is_neither_early_nor_late():
+    moments = pd.Series([*pd.date_range("2013-05-01", periods=5), pd.NaT])
+    with pytest.raises(TableError, match="1 of 6 rows without a time"):
+        keep_back(tables_of(6), moments, 0.5)
+
+
 def test_rows_of_one_moment_cannot_be_parted():
     moments = pd.Series([pd.Timestamp("2013-05-01")] * 6)
     with pytest.raises(TableError, match="rows of 1 moments") as caught:

@@ -1,5 +1,6 @@
 """What proposes trials, what stops them and what ends a search, as project.yaml asks for it."""
 
+import math
 from dataclasses import replace
 from itertools import product
 
@@ -126,6 +127,22 @@ def test_the_terminator_ends_a_search_that_finds_nothing_better(tmp_path):
 
     assert result.n_complete == STAGNATION + 1
     assert run(tmp_path, bowl, n_trials=200, terminator=True) == result
+
+
+@pytest.mark.parametrize("flaw", ["breaks a constraint", "is infinite"])
+def test_what_cannot_win_does_not_hide_from_the_terminator_that_others_get_better(tmp_path, flaw):
+    constraints = (Constraint(metric="brier", max=0.2),) if "constraint" in flaw else ()
+
+    def improving(trial):
+        is_flawed = trial.number == 0
+        if constraints:
+            trial.set_user_attr(EXCESS, [1.0 if is_flawed else -1.0])
+        return (1e6 if constraints else math.inf) if is_flawed else float(trial.number)
+
+    changes = {"terminator": True, "constraints": constraints, "sampler": "tpe"}
+    result = run(tmp_path, improving, n_trials=STAGNATION + 6, **changes)
+
+    assert (result.n_complete, result.best_value) == (STAGNATION + 6, STAGNATION + 5)
 
 
 @pytest.mark.parametrize(

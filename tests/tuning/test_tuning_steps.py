@@ -9,14 +9,16 @@ import pandas as pd
 import pytest
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
+from sklearn.neural_network import MLPClassifier
 from tiny_study import SEARCH, TinyModel, make_tables, make_tiny, score
 
 from mlflow_ext.data.features import make_model
 from mlflow_ext.errors import SearchError, TableError
 from mlflow_ext.project import Aim, Constraint, CrossValidation, IntRange
 from mlflow_ext.tuning.attributes import EXCESS
-from mlflow_ext.tuning.objective import Objective, StoredObjective, go_on_to
+from mlflow_ext.tuning.objective import Objective, StoredObjective
 from mlflow_ext.tuning.rows import check_tables, draw_folds, load_tables, store_tables
+from mlflow_ext.tuning.space import check_search, go_on_to
 from mlflow_ext.tuning.trials import Claim, run_trial
 
 PARAMS = {"slope": 1.0, "scale": 0.1, "power": 1, "kind": "line"}
@@ -34,6 +36,12 @@ def timed_tables():
     tables = make_tables()
     hours = pd.Series(np.arange(len(tables.train_x)) // 4, index=tables.train_x.index)
     return replace(tables, train_time=hours.sample(frac=1.0, random_state=0).sort_index())
+
+
+def tables_that_miss_a_time():
+    tables = make_tables()
+    times = pd.Series(pd.date_range("2013-01-01", periods=100), index=tables.train_x.index)
+    return replace(tables, train_time=times.where(times.index != times.index[3]))
 
 
 def outcome_of(search, make=make_tiny, params=PARAMS, tables=None, prune_at=None):
@@ -88,6 +96,7 @@ def test_folds_by_time_are_scored_by_what_came_before_and_split_no_moment():
     ("search", "tables", "what"),
     [
         (BY_TIME, make_tables(), "no times"),
+        (BY_TIME, tables_that_miss_a_time(), "1 of 100 rows without a time"),
         (replace(CV, cv=CrossValidation(folds=80)), make_tables(), "n_splits=80"),
         (replace(BY_TIME, cv=CrossValidation(folds=40, by_time=True)), timed_tables(), "folds"),
     ],
@@ -145,6 +154,43 @@ def test_no_iteration_is_done_twice(monkeypatch):
 def test_a_model_that_cannot_go_on_is_refused(model):
     with pytest.raises(SearchError, match="cannot go on from an earlier fit"):
         go_on_to(model, "n_estimators", 5)
+
+
+COUNTS_ON = {
+    "sklearn.ensemble.RandomForestClassifier": "n_estimators",
+    "sklearn.ensemble.GradientBoostingClassifier": "n_estimators",
+    "sklearn.ensemble.HistGradientBoostingClassifier": "max_iter",
+    "sklearn.ensemble.BaggingClassifier": "n_estimators",
+}
+STARTS_ANEW = (
+    "sklearn.neural_network.MLPClassifier",
+    "sklearn.linear_model.SGDClassifier",
+    "sklearn.linear_model.LogisticRegression",
+    "sklearn.linear_model.Perceptron",
+)
+
+
+def search_by(estimator, argument):
+    space = {argument: IntRange(type="int", low=1, high=50)}
+    return replace(SEARCH, estimator=estimator, space=space, warm_start=argument)
+
+
+@pytest.mark.parametrize("estimator", COUNTS_ON)
+def test_an_estimator_that_counts_all_its_iterations_may_go_on(estimator):
+    check_search(search_by(estimator, COUNTS_ON[estimator]))
+
+
+@pytest.mark.parametrize("estimator", STARTS_ANEW)
+def test_an_estimator_that_counts_only_those_of_each_fit_is_refused_before_the_study(estimator):
+    with pytest.raises(SearchError, match="counts 'max_iter' anew in each fit"):
+        check_search(search_by(estimator, "max_iter"))
+
+
+def test_what_counts_anew_is_found_behind_whatever_is_around_it():
+    network = make_model(list("abc"), [], MLPClassifier(), 0.5)
+
+    with pytest.raises(SearchError, match="MLPClassifier counts 'max_iter' anew"):
+        go_on_to(network, "max_iter", 5)
 
 
 def test_several_objectives_are_measured_on_one_full_fit():

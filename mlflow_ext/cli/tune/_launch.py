@@ -14,13 +14,14 @@ import click
 
 from mlflow_ext.cli._options import format_option, option, tracking_uri_option
 from mlflow_ext.cli._output import emit, say
+from mlflow_ext.cli.tune._earlier import ENTRY_POINT, earlier_parameters
 from mlflow_ext.cli.tune._studies import describe_summary, studies_option
+from mlflow_ext.process import interrupted_by_sigterm
 
 if TYPE_CHECKING:
     from mlflow_ext.tuning.catalog import StudySummary
 
 AnyCallable = TypeVar("AnyCallable", bound=Callable[..., Any])
-ENTRY_POINT = "tune"
 STDOUT, STDERR = 1, 2
 
 OPTIONS = (
@@ -50,26 +51,32 @@ def launch_options(callback: AnyCallable) -> AnyCallable:
     return callback
 
 
-def launch(study: str, words: Mapping[str, Any]) -> NoReturn:
+def launch(study: str, words: Mapping[str, Any], *, is_begun: bool = False) -> NoReturn:
     """Run the entry point ``tune`` of the project here, and answer with what was found.
 
     Args:
         study: Name of the study; empty leaves the name to the project.
         words: Values of `launch_options`, with further parameters of the entry point.
+        is_begun: Whether what *words* do not say stays as it was when the study last went on.
 
     Raises:
         SearchError: There is no project here, or a parameter is not ``NAME=VALUE``.
+        StoreUnreachableError: The tracking store does not answer.
         click.exceptions.Exit: With 0 when the search ended well, with 1 when it found nothing.
     """
     from mlflow_ext.errors import SearchError
+    from mlflow_ext.tuning.stores import encode_name
 
     if not Path("MLproject").is_file():
         found = f"{Path.cwd()} holds no MLproject"
         fix = "change to the folder of the project"
         raise SearchError(found, f"a project with an entry point '{ENTRY_POINT}'", fix)
-    place = words["studies"]
-    before = _stamps(place)
-    run, has_ended_well = _run_project(_parameters(study, words), words)
+    encode_name(study)
+    place, parameters = words["studies"], _parameters(study, words)
+    before = {} if study else _stamps(place)
+    with _reaching_store(words["tracking_uri"]), interrupted_by_sigterm():
+        kept = earlier_parameters(place, study) if is_begun else {}
+        run, has_ended_well = _run_project({**kept, **parameters}, words["experiment"])
     summary = _find_summary(place, study, before)
     document = {"run": run, "has_ended_well": has_ended_well}
     if summary:
@@ -95,13 +102,28 @@ def _parameters(study: str, words: Mapping[str, Any]) -> dict[str, str]:
     return {**{name: value for name, _, value in pairs}, **given, **named}
 
 
-def _run_project(parameters: dict[str, str], words: Mapping[str, Any]) -> tuple[str | None, bool]:
+@contextmanager
+def _reaching_store(tracking_uri: str | None) -> Iterator[None]:
+    """Say at once and in one message that there is nowhere to track a run."""
+    import mlflow
+
+    from mlflow_ext.registry.connection import check_answers, probe_database, reaching_address
+
+    if tracking_uri:
+        mlflow.set_tracking_uri(tracking_uri)
+    uri = mlflow.get_tracking_uri()
+    if not uri.startswith("sqlite:"):  # MLflow makes a file that is not there
+        probe_database(uri)
+    with reaching_address(uri):
+        check_answers(mlflow.MlflowClient())
+        yield
+
+
+def _run_project(parameters: dict[str, str], experiment: str | None) -> tuple[str | None, bool]:
     """Return the id of the run, and whether it ended well."""
     import mlflow
     from mlflow.exceptions import ExecutionException
 
-    if words["tracking_uri"]:
-        mlflow.set_tracking_uri(words["tracking_uri"])
     # The project's `python` is ours, also where nobody has activated its environment.
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     try:
@@ -111,7 +133,7 @@ def _run_project(parameters: dict[str, str], words: Mapping[str, Any]) -> tuple[
                 ENTRY_POINT,
                 parameters=parameters,
                 env_manager="local",
-                experiment_name=words["experiment"],
+                experiment_name=experiment,
             )
     except ExecutionException as error:
         named = re.search(r"Run \(ID '(\w+)'\)", str(error))
@@ -135,9 +157,16 @@ def _stdout_for_documents() -> Iterator[None]:
 
 
 def _stamps(place: str) -> dict[str, int]:
-    """Journal -> when it was last written."""
-    files = Path(place).glob("*.journal") if "://" not in place else ()
-    return {str(file): file.stat().st_mtime_ns for file in files}
+    """Journal, or study in a database -> when it was last written."""
+    from mlflow_ext.errors import StoreUnreachableError
+    from mlflow_ext.tuning.catalog import list_studies
+
+    if "://" not in place:
+        return {str(file): file.stat().st_mtime_ns for file in Path(place).glob("*.journal")}
+    try:
+        return {found.name: found.ended_ms or 0 for found in list_studies(place)}
+    except StoreUnreachableError:  # nobody has made its tables yet
+        return {}
 
 
 def _find_summary(place: str, study: str, before: Mapping[str, int]) -> StudySummary | None:
@@ -153,7 +182,9 @@ def _find_summary(place: str, study: str, before: Mapping[str, int]) -> StudySum
     after = _stamps(place)
     changed = [file for file, stamp in after.items() if before.get(file) != stamp]
     newest = max(changed, key=lambda file: after[file], default=None)
-    return summarize_study(read_journal(newest)) if newest else None
+    if newest is None:
+        return None
+    return summarize_study(find_study(place, newest) if "://" in place else read_journal(newest))
 
 
 def _found_nothing(summary: StudySummary) -> bool:

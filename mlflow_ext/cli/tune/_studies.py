@@ -12,11 +12,24 @@ from mlflow_ext.cli._options import option
 
 if TYPE_CHECKING:
     from mlflow_ext.tuning.catalog import StudySummary
+    from mlflow_ext.tuning.rescored import Rescored
 
 
 def default_studies() -> str:
-    """Return the folder in which a project keeps the journals of its studies."""
+    """Return where the project here keeps its studies: its database, or a folder of journals."""
+    if storage := _named_storage(Path("project.yaml")):
+        return storage
     return str(Path(os.environ.get("MLFLOW_EXT_HOME", ".mlflow_ext")) / "studies")
+
+
+def _named_storage(file: Path) -> str | None:
+    from mlflow_ext.errors import ProjectFileError
+    from mlflow_ext.project import load_project
+
+    try:
+        return load_project(file).search.storage if file.exists() else None
+    except ProjectFileError:  # a run says what is wrong with it
+        return None
 
 
 study_argument = click.argument("study")
@@ -25,7 +38,7 @@ studies_option = option(
     envvar="MLFLOW_EXT_STUDIES",
     metavar="FOLDER|URL",
     default=default_studies,
-    show_default="MLFLOW_EXT_HOME/studies, else .mlflow_ext/studies",
+    show_default="storage of project.yaml, else MLFLOW_EXT_HOME/studies or .mlflow_ext/studies",
     help="Where the studies are: a folder of journals, or the URL of a database.",
 )
 
@@ -41,4 +54,22 @@ def describe_summary(summary: StudySummary) -> dict[str, Any]:
         "ended_ms": summary.ended_ms,
         "search": summary.search,
         "problem": summary.problem,
+    }
+
+
+def describe_winner(rescored: Rescored | None) -> dict[str, Any]:
+    """Say which trial won on fresh rows, as a document; empty where no fresh rows were scored."""
+    if rescored is None:
+        return {}
+    winner = rescored.winner
+    return {
+        "trial": winner.trial,
+        "metric": rescored.metric,
+        "fresh_value": winner.fresh_value,
+        "interval": winner.interval,
+        "level": rescored.level,
+        "fresh_rows": rescored.rows,
+        "search_value": winner.search_value,
+        "optimism": rescored.optimism,
+        "params": winner.params,
     }

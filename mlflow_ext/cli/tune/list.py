@@ -17,7 +17,8 @@ def command(studies: str) -> None:
 
     Asks no server. Answers no when there is none.
     """
+    from mlflow_ext.tracking.address import hide_password
     from mlflow_ext.tuning.catalog import list_studies
 
     found = [describe_summary(summary) for summary in list_studies(studies)]
-    emit({"place": studies, "studies": found}, is_yes=bool(found))
+    emit({"place": hide_password(studies), "studies": found}, is_yes=bool(found))

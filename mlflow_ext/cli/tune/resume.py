@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
 import click
@@ -17,17 +18,18 @@ from mlflow_ext.cli.tune._studies import study_argument
 def command(study: str, **words: Any) -> None:
     """Go on with STUDY: what was interrupted, or with a larger budget.
 
-    Everything but the budget stays as it was begun. Answers no when nothing is left to do.
+    What is not given here stays as it was when the study last went on: every parameter of the
+    project's run, and how the study was begun. Answers no when nothing is left to do.
     """
-    from mlflow_ext.tuning.attributes import DEFINITION
+    from mlflow_ext.tracking.address import hide_password
     from mlflow_ext.tuning.catalog import find_study
+    from mlflow_ext.tuning.desk import count_done
 
     found = find_study(words["studies"], study)
-    done = sum(trial.state.is_finished() for trial in found.get_trials(deepcopy=False))
-    wanted = words["n_trials"]
+    done, wanted = count_done(found), words["n_trials"]
     if wanted is not None and wanted <= done:
-        fix = f"mlflow-ext tune resume '{study}' --n-trials {done + 10}"
+        place = ["--studies", hide_password(words["studies"])]
+        again = ["mlflow-ext", "tune", "resume", study, *place, "--n-trials", str(done + 10)]
+        fix = shlex.join(again)
         emit({"study": study, "finished": done, "n_trials": wanted, "fix": fix}, is_yes=False)
-    begun = found.user_attrs.get(DEFINITION, {})
-    kept = {name: begun[name] for name in ("sampler", "pruner") if name in begun}
-    launch(study, {**words, **kept})
+    launch(study, words, is_begun=True)

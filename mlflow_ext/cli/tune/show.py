@@ -6,7 +6,12 @@ import click
 
 from mlflow_ext.cli._options import format_option, option
 from mlflow_ext.cli._output import emit
-from mlflow_ext.cli.tune._studies import describe_summary, studies_option, study_argument
+from mlflow_ext.cli.tune._studies import (
+    describe_summary,
+    describe_winner,
+    studies_option,
+    study_argument,
+)
 
 CAUSES = 5
 
@@ -24,12 +29,14 @@ CAUSES = 5
 def command(study: str, has_importances: bool, studies: str) -> None:
     """Show what STUDY searched, what it found and what failed.
 
+    Where fresh rows were scored, the winner is theirs and goes before the best of the search.
     Asks no server. Answers yes when a trial has completed.
     """
     from mlflow_ext.tuning.attributes import DEFINITION
     from mlflow_ext.tuning.catalog import find_study, summarize_study
     from mlflow_ext.tuning.importances import explain_importances
     from mlflow_ext.tuning.leaderboard import count_causes, find_best
+    from mlflow_ext.tuning.rescored import read_rescored
 
     found = find_study(studies, study)
     summary = summarize_study(found)
@@ -39,6 +46,7 @@ def command(study: str, has_importances: bool, studies: str) -> None:
         **describe_summary(summary),
         "definition": found.user_attrs.get(DEFINITION, {}),
         "best_params": best.params if best else {},
+        "winner": describe_winner(read_rescored(found)),
         "failures": [{"trials": count, "cause": cause} for cause, count in causes],
     }
     if has_importances:

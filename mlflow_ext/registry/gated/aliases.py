@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from mlflow_ext.registry.gated.transaction import Moment
-from mlflow_ext.registry.rules import STAGES
+from mlflow_ext.registry.rules import STAGES, Policy
 
 if TYPE_CHECKING:
     from mlflow_ext.registry.gated.governance import Ruling
+    from mlflow_ext.registry.gated.standing import Standing
 
 
 def move_aliases(moment: Moment, ruling: Ruling) -> None:
@@ -22,14 +23,44 @@ def move_aliases(moment: Moment, ruling: Ruling) -> None:
         alias = governed.alias
         if alias is None or (stage == asked.to_stage and held.get(alias) == asked.version):
             continue
-        ours = {"ours": moment.workspace, "model": moment.model, "named": alias}
         if stage == asked.to_stage:
-            _point(moment, {**ours, "held": asked.version})
+            _point(moment, alias, asked.version)
         elif held.get(alias) in leaving:
-            moment.connection.execute(_statements()["delete"], ours)
+            _delete(moment, alias)
 
 
-def _point(moment: Moment, values: dict[str, Any]) -> None:
+def rename_aliases(
+    moment: Moment, standing: Standing, before: Policy, after: Policy
+) -> dict[str, int]:
+    """Let what holds a stage keep its alias under the name that another policy gives it.
+
+    The old name would be free, and stay where it is for ever.
+
+    Returns:
+        New alias -> version.
+    """
+    renamed = {
+        rule.alias: (new, standing.aliases[rule.alias])
+        for stage, rule in before.stages.items()
+        if (new := after.stages[stage].alias if stage in after.stages else None)
+        and rule.alias in standing.aliases
+        and rule.alias != new
+        and standing.stage_of(standing.aliases[rule.alias], before) == stage
+    }
+    for old in renamed:  # all of them first, or two could not change places
+        _delete(moment, old)
+    for new, version in renamed.values():
+        _point(moment, new, version)
+    return dict(renamed.values())
+
+
+def _delete(moment: Moment, alias: str) -> None:
+    ours = {"ours": moment.workspace, "model": moment.model, "named": alias}
+    moment.connection.execute(_statements()["delete"], ours)
+
+
+def _point(moment: Moment, alias: str, version: int) -> None:
+    values = {"ours": moment.workspace, "model": moment.model, "named": alias, "held": version}
     updated: Any = moment.connection.execute(_statements()["update"], values)
     if updated.rowcount == 0:
         moment.connection.execute(_statements()["insert"], values)

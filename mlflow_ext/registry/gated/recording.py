@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -20,7 +21,8 @@ from mlflow_ext.registry.rules import STAGES, Policy, dump_policy, policy_digest
 def record_move(moment: Moment, ruling: Ruling) -> Transition:
     """Write the transition that was carried out, and that of every version it replaced."""
     transition = _transition(moment, ruling)
-    archived = [_archive(moment, ruling, version) for version in ruling.replaced]
+    rows = [ruling.standing.versions[version] for version in ruling.replaced]
+    archived = [_archive(moment, ruling.request, row) for row in rows]
     ledger.append_all(moment.connection, [_move(moment, ruling, transition), *archived])
     return transition
 
@@ -38,18 +40,48 @@ def record_free_move(
         moment: The transaction.
         standing: How the model stood before.
         request: What was asked for and done.
-        from_stage: Where the version was; the same stage is no move.
-        held: The versions that were archived with it.
+        from_stage: Where the version was.
+        held: The versions that were in the stage and were archived.
+
+    Returns:
+        What the line says; None when the version was there already.
     """
-    version, to_stage = request.version, request.to_stage
+    to_stage, row = request.to_stage, standing.versions[request.version]
     action = Action.ARCHIVE if to_stage == "Archived" else Action.MOVE
-    steps = {v: (Action.ARCHIVE, to_stage, "Archived") for v in held if v != version}
-    if from_stage != to_stage:
-        steps = {version: (action, from_stage, to_stage), **steps}
+    moved = _step(moment, row, action, (from_stage, to_stage), request.reason)
+    drafts = [_line(moment, row, moved)] if from_stage != to_stage else []
+    others = [standing.versions[v] for v in held if v != request.version]
+    drafts += [_archive(moment, request, other) for other in others]
+    if drafts:
+        ledger.append_all(moment.connection, drafts)
+    return moved if from_stage != to_stage else None
+
+
+def record_end_of_alias(moment: Moment, row: VersionRow, stage: str, alias: str) -> None:
+    """Write that a version left a stage that lives as its alias, which was deleted."""
+    left = _step(moment, row, Action.MOVE, (stage, "None"), f"alias {alias} deleted")
+    ledger.append_all(moment.connection, [_line(moment, row, left)])
+
+
+def carry_stages(moment: Moment, standing: Standing, policy: Policy, name: str) -> None:
+    """Let the new name of a model tell where its versions stand; their time there begins again.
+
+    Args:
+        moment: The transaction, about the new name.
+        standing: How the model stands.
+        policy: What governs the new name.
+        name: The old one.
+    """
+    stages = {row: standing.stage_of(v, policy) for v, row in standing.versions.items()}
     drafts = [
-        draft_step(moment, standing.versions[v], step, _why(request, v))
-        for v, step in steps.items()
+        _line(
+            moment, row, _step(moment, row, Action.MOVE, (stage, stage), f"renamed from '{name}'")
+        )
+        for row, stage in stages.items()
+        if stage not in AT_REST and not standing.is_exempt(row.version)
     ]
+    if drafts:
+        ledger.append_all(moment.connection, drafts)
 
 
 def record_refusal(moment: Moment, ruling: Ruling) -> None:
@@ -69,19 +101,11 @@ def _transition(moment: Moment, ruling: Ruling) -> Transition:
     action = ruling.request.action
     if action is Action.PROMOTE and not is_ruled:
         action = Action.ARCHIVE if ruling.request.to_stage == "Archived" else Action.MOVE
-    return Transition(
-        model=moment.model,
-        version=ruling.request.version,
-        action=action,
-        from_stage=ruling.from_stage,
-        to_stage=ruling.request.to_stage,
-        actor=moment.caller.actor,
-        reason=ruling.request.reason,
-        time_ms=moment.now_ms,
+    stages = (ruling.from_stage, ruling.request.to_stage)
+    return replace(
+        _step(moment, ruling.row, action, stages, ruling.request.reason),
         replaced=ruling.replaced[-1] if ruling.replaced else None,
         gates={a.gate: str(a.verdict) for a in ruling.dossier.attestations if not a.problem},
-        is_claimed=moment.caller.is_claimed,
-        client=moment.caller.client,
     )
 
 
@@ -100,23 +124,36 @@ def _move(moment: Moment, ruling: Ruling, transition: Transition | None) -> ledg
     return ledger.draft(moment, kind, body, ruling.row, ruling.request.to_stage)
 
 
-def _archive(moment: Moment, ruling: Ruling, version: int) -> ledger.Draft:
-    to_stage = "Archived" if ruling.request.to_stage in STAGES else "None"
-    transition = Transition(
+def _archive(moment: Moment, request: PromotionRequest, row: VersionRow) -> ledger.Draft:
+    """Draft the line of a version that gives its stage up to the one that was asked about."""
+    to_stage = "Archived" if request.to_stage in STAGES else "None"
+    reason = f"replaced by version {request.version}: {request.reason}"
+    stages = (request.to_stage, to_stage)
+    return _line(moment, row, _step(moment, row, Action.ARCHIVE, stages, reason))
+
+
+def _step(
+    moment: Moment, row: VersionRow, action: Action, stages: tuple[str, str], reason: str
+) -> Transition:
+    from_stage, to_stage = stages
+    return Transition(
         model=moment.model,
-        version=version,
-        action=Action.ARCHIVE,
-        from_stage=ruling.request.to_stage,
+        version=row.version,
+        action=action,
+        from_stage=from_stage,
         to_stage=to_stage,
         actor=moment.caller.actor,
-        reason=f"replaced by version {ruling.request.version}: {ruling.request.reason}",
+        reason=reason,
         time_ms=moment.now_ms,
         is_claimed=moment.caller.is_claimed,
         client=moment.caller.client,
     )
-    row = ruling.standing.versions[version]
-    body = {"transition": _plain(transition)}
-    return ledger.draft(moment, Kind.TRANSITION, body, row, to_stage)
+
+
+def _line(moment: Moment, row: VersionRow, step: Transition) -> ledger.Draft:
+    """Draft the line of a step that nobody decides about."""
+    body = {"transition": _plain(step)}
+    return ledger.draft(moment, Kind.TRANSITION, body, row, step.to_stage)
 
 
 def _plain(record: Any) -> dict[str, Any]:

@@ -22,12 +22,17 @@ from mlflow_ext.registry.gated import ledger
 from mlflow_ext.registry.gated.caller import current_caller
 from mlflow_ext.registry.gated.governance import carry_authors, find_policy
 from mlflow_ext.registry.gated.moves import CAN_ARCHIVE, Files, Moves, Outcome
-from mlflow_ext.registry.gated.recording import describe_refusal
+from mlflow_ext.registry.gated.recording import (
+    carry_stages,
+    describe_refusal,
+    record_end_of_alias,
+)
 from mlflow_ext.registry.gated.reserved import (
     PROVENANCE,
     objection_to_model_tag,
     objection_to_version_tag,
 )
+from mlflow_ext.registry.gated.sources import find_place, keep_place
 from mlflow_ext.registry.gated.standing import (
     IS_PROMPT,
     PROMPT_SOURCES,
@@ -112,6 +117,8 @@ class GatedStore(Moves):
                 )
             if holder and stage in policy.custom_stages:
                 super().delete_model_version_tag(name, holder, STAGE)
+                if standing.stage_of(holder, policy) == stage:
+                    record_end_of_alias(moment, standing.versions[holder], stage, alias)
             super().delete_registered_model_alias(name, alias)
 
     @told_to_mlflow
@@ -148,6 +155,7 @@ class GatedStore(Moves):
             if policy.stages or later.stages:
                 _write(moment, Kind.RENAME, {"new_name": new_name})
                 carry_authors(moment, there)
+                carry_stages(there, standing, later, name)
             return renamed
 
     @told_to_mlflow
@@ -167,9 +175,12 @@ class GatedStore(Moves):
         tags = kwargs["tags"] if "tags" in kwargs else (args[1:2] or [None])[0]
         for tag in tags or ():
             self._obey(objection_to_version_tag(tag.key, is_there=False), name)
+        place = find_place(source)
         with transaction(self._open_session, self) as session:
             created = super().create_model_version(name, source, *args, **kwargs)
             moment = self._moment(session.connection(), name)
+            if place:
+                keep_place(moment.connection, created, moment.workspace, place)
             if source not in PROMPT_SOURCES and find_policy(moment)[0].stages:
                 standing = read_standing(
                     moment.connection, moment.workspace, name, int(created.version)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
+from mlflow_ext.project.search import TRIAL_NUMBER, TRIAL_SECONDS
 from mlflow_ext.tracking.runs import MetricPoint, RunContent
 from mlflow_ext.tuning.attributes import ERROR, NON_FINITE, REASON, REPORTED_MS, STATE, TRIAL
 from mlflow_ext.tuning.mirror.place import StudyRun
@@ -37,7 +39,7 @@ def content_of(place: StudyRun, trial: FrozenTrial) -> RunContent:
         end_ms=_milliseconds(trial.datetime_complete),
         params={spell_key(k): spell_text(v, PARAM_LENGTH) for k, v in trial.params.items()},
         metrics=[*_metrics_of(trial, place.metrics)],
-        tags={spell_key(key): spell_text(value, TAG_LENGTH) for key, value in tags.items()},
+        tags={spell_key(k): spell_text(_text_of(v), TAG_LENGTH) for k, v in tags.items()},
     )
 
 
@@ -56,8 +58,8 @@ def _metrics_of(trial: FrozenTrial, names: tuple[str, ...]) -> Iterator[MetricPo
         for step, value in sorted(trial.intermediate_values.items())
     ]
     points += [(name, value, end, 0) for name, value in zip(names, _values(trial), strict=False)]
-    points.append(("duration_seconds", _seconds(trial), end, 0))
-    points.append(("trial", float(trial.number), end, 0))
+    points.append((TRIAL_SECONDS, _seconds(trial), end, 0))
+    points.append((TRIAL_NUMBER, float(trial.number), end, 0))
     for key, value, timestamp, step in points:
         if math.isfinite(value):
             yield MetricPoint(spell_key(key), value, timestamp, step)
@@ -73,6 +75,11 @@ def _tags_of(trial: FrozenTrial) -> dict[str, Any]:
     own = {TRIAL: trial.number, STATE: trial.state.name}
     optional = {REASON: _reason_of(trial), NON_FINITE: _non_finite_of(trial)}
     return {**attributes, **own, **{key: text for key, text in optional.items() if text}}
+
+
+def _text_of(value: Any) -> str:
+    """Return a text as it is, and what is none as JSON, which is what Optuna keeps."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _reason_of(trial: FrozenTrial) -> str:

@@ -20,6 +20,7 @@ from mlflow_ext.tracking.address import hide_password
 from mlflow_ext.tuning.mirror.content import begin_ms
 from mlflow_ext.tuning.mirror.place import StudyRun
 from mlflow_ext.tuning.mirror.reconciliation import finished_trials, reconcile
+from mlflow_ext.tuning.sessions import list_others
 
 if TYPE_CHECKING:
     import optuna
@@ -32,9 +33,37 @@ LONGEST_PAUSE = 30.0
 PATIENCE = 30.0
 """So long the end of a search waits for a mirror that makes no progress."""
 CAUSE_LENGTH = 200
-SYNC = "mlflow-ext tune sync {} --studies {}"
 
 _logger = logging.getLogger(__name__)
+
+
+def spell_sync(study_name: str, where: str) -> str:
+    """Say the command that brings MLflow to what a study says.
+
+    Args:
+        study_name: Its name.
+        where: The folder of journals, or the URL of the database, in which it lies.
+
+    >>> spell_sync("late flights", "studies")
+    "mlflow-ext tune sync 'late flights' --studies studies"
+    """
+    words = map(shlex.quote, (study_name, hide_password(where)))
+    return "mlflow-ext tune sync {} --studies {}".format(*words)
+
+
+def warn_missing(what: str, study_name: str, where: str, error: Exception | None) -> None:
+    """Say in one line what MLflow lacks of a study, why, and the command that brings it there.
+
+    Args:
+        what: What is missing, and its verb.
+        study_name: Name of the study.
+        where: The folder of journals, or the URL of the database, in which it lies.
+        error: What the store answered; None: nothing.
+    """
+    said = str(error or "the store does not answer").partition("\n")[0]
+    text = "%s not in MLflow yet (%s). To show all of it: %s"
+    cause = hide_password(said)[:CAUSE_LENGTH]
+    _logger.warning(text, what, cause, spell_sync(study_name, where))
 
 
 @contextmanager
@@ -64,9 +93,12 @@ class Follower:
     def __init__(self, place: StudyRun, study: optuna.Study, where: str) -> None:
         self.error: Exception | None = None
         """Why the last attempt failed; None after one that did not."""
+        self.is_behind = False
+        """Whether trials were missing in MLflow at the end."""
         self._place, self._study, self._where = place, study, where
         self._writer: Writer | None = None
         self._shown: set[int] = set()
+        self._is_shared = False
         self._ending = threading.Event()
         # A daemon: a server that has stopped to answer keeps no process from ending.
         follow = contextvars.copy_context().run  # with MLflow's workspace
@@ -85,12 +117,9 @@ class Follower:
             self._thread.join(PATIENCE)
             is_slow = len(self._shown) == before
         if left := len(self._missing()):
+            self.is_behind = True
             name = self._place.study_name
-            said = str(self.error or "the store does not answer").partition("\n")[0]
-            cause = hide_password(said)[:CAUSE_LENGTH]
-            text = "%d trials of study '%s' are not in MLflow yet (%s). To show them: %s"
-            words = map(shlex.quote, (name, hide_password(self._where)))
-            _logger.warning(text, left, name, cause, SYNC.format(*words))
+            warn_missing(f"{left} trials of study '{name}' are", name, self._where, self.error)
 
     def _missing(self) -> list[FrozenTrial]:
         return [t for t in finished_trials(self._study) if t.number not in self._shown]
@@ -110,17 +139,28 @@ class Follower:
             self.error = error
 
     def _show(self, is_last: bool) -> None:
+        self._move()
         due = self._missing()
-        if not due:
+        is_last_look = is_last and self._is_shared
+        if not (due or is_last_look):
             return
         writer = self._open_writer()
-        # Where doubles can come from another machine, the end looks at everything once more.
-        is_whole = is_last and not writer.is_idempotent
+        # Where doubles can come from another machine, the end looks at everything once more; also
+        # where one may have written under the run that it knew when it began to write.
+        is_whole = is_last_look or (is_last and not writer.is_idempotent)
         trials = finished_trials(self._study) if is_whole else due
         is_new = self._shown and not self.error and not is_whole
         since = min(map(begin_ms, due)) if is_new else 0
         for numbers, _ in reconcile(self._place, writer, trials, since):
             self._shown.update(numbers)
+
+    def _move(self) -> None:
+        """Go to the run that was the last to go on with the study, and look at everything anew."""
+        self._is_shared = self._is_shared or bool(list_others(self._study))
+        place = self._place.follow(self._study)
+        if place is not self._place:
+            self._place = place
+            self._shown.clear()
 
     def _open_writer(self) -> Writer:
         """Ask the store anew while it takes single calls alone: one that is dead says so soon."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from mlflow_ext.tuning.attributes import STUDY, STUDY_ID
+from mlflow_ext.tuning.attributes import RUN, STUDY, STUDY_ID
 
 if TYPE_CHECKING:
     import optuna
@@ -43,6 +43,29 @@ class StudyRun:
         """Return the identity that the child run of a trial has wherever the client may choose."""
         where = uuid.uuid5(uuid.NAMESPACE_OID, f"{self.study_id}/{self.experiment_id}")
         return uuid.uuid5(where, str(number)).hex
+
+    def follow(self, study: optuna.Study) -> StudyRun:
+        """Return this place under the run that was the last to go on with *study*.
+
+        Another machine may have joined since this place was opened. One run holds all trials.
+        """
+        from mlflow.exceptions import MlflowException
+
+        run_id = study.user_attrs.get(RUN, self.parent_run_id)
+        if run_id == self.parent_run_id:
+            return self
+        try:
+            info = self.client.get_run(run_id).info
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            return self  # it is in another store: there, it has all trials too
+        return replace(
+            self,
+            experiment_id=info.experiment_id,
+            parent_run_id=run_id,
+            tags={**self.tags, PARENT: run_id},
+        )
 
 
 def open_study_run(

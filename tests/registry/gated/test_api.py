@@ -13,6 +13,7 @@ from servers import free_port, serve, serve_gated
 
 from mlflow_ext.errors import RegistryStateError
 from mlflow_ext.process import current_actor
+from mlflow_ext.registry.bundle import check_bundle
 from mlflow_ext.registry.gated.service import OPERATIONS
 from mlflow_ext.registry.remote import READS, find_registry, require_registry
 
@@ -96,6 +97,22 @@ def test_mlflows_client_shows_the_refusal_and_passes_with_evidence(shop, model):
     assert [step["action"] for step in history["transitions"]] == ["refuse", "promote"]
     assert {step["actor"] for step in history["transitions"]} == {current_actor()}
     assert {step["is_claimed"] for step in history["transitions"]} == {True}
+
+
+def test_a_bundle_leaves_signed_as_a_whole_and_does_not_come_back(shop, model):
+    shop.judge(1, model)
+    status, bundle = shop.ask("evidence/export", model=model, version=1)
+    assert (status, check_bundle(bundle)) == (200, [])
+    about = {"model": model, "version": 1}
+    for change, told in (
+        ({}, "is that of line"),
+        ({"entries": bundle["entries"][1:]}, "it was changed after it was signed"),
+        ({"seal": None}, "it is not signed"),
+    ):
+        status, answer = shop.tell("evidence/import", **about, bundle=bundle | change)
+        assert (status, answer["error_code"]) == (403, "PERMISSION_DENIED")
+        assert told in answer["message"]
+        assert ("mlflow-ext evidence export" in answer["fix"]) == bool(change)
 
 
 def test_a_refused_promotion_is_403_and_whole_and_a_dry_run_is_200(shop, model):

@@ -137,6 +137,22 @@ def test_lines_that_changed_places_are_named(engine):
     assert (6, "the line was edited") in found
 
 
+def test_a_line_under_another_number_of_the_database_is_named_by_the_next_one(engine):
+    """No hash covers that number."""
+    before = row_of(engine, 3)["id"]
+    edit(engine, 3, id=1_000)
+    assert verify(engine) == [(4, "its number is not above 1000, that of line 3")]
+    edit(engine, 3, id=before)
+    assert verify(engine) == []
+
+
+def test_numbers_of_two_chains_in_turn_rise_in_each(engine):
+    with Session(engine) as session, session.begin():
+        for workspace in ("team-a", "default", "team-a"):
+            ledger.append(session, draft(9, workspace=workspace))
+    assert (verify(engine), verify(engine, "team-a")) == ([], [])
+
+
 def test_a_line_that_was_appended_past_the_ledger_is_named(engine):
     forge(engine, LINES + 1, previous="0" * 64, digest="0" * 64)
     problems = verify(engine)

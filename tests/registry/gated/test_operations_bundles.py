@@ -51,8 +51,8 @@ def open_registry(empty_store, tmp_path, monkeypatch):
 
 @pytest.fixture
 def prod(dev, open_registry):
-    """Version 2 has the files of dev's version 1, and dev's key is trusted."""
-    return open_registry("prod", [dev.key], files_of(dev, DEV, 1))
+    """Version 2 has the files of dev's version 1; dev's judge and dev's server are trusted."""
+    return open_registry("prod", [dev.key, server_key_of(dev)], files_of(dev, DEV, 1))
 
 
 def files_of(shop, model, version):
@@ -60,8 +60,14 @@ def files_of(shop, model, version):
 
 
 def export(shop, model=DEV, version=1):
-    """The bundle as it travels: text."""
-    return json.loads(json.dumps(shop.ask("evidence/export", model=model, version=version)))
+    """The bundle as it travels: text, signed with the key of the shop's server."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_EXT_KEY", str(shop.folder / "server.pem"))
+        return json.loads(json.dumps(shop.ask("evidence/export", model=model, version=version)))
+
+
+def server_key_of(shop):
+    return load_key(shop.folder / "server.pem")
 
 
 def take_in(shop, bundle, version=2):
@@ -106,12 +112,14 @@ def test_the_history_comes_along_in_a_line_of_its_own(dev, prod):
     assert [entry["kind"] for entry in told] == ["registration", "evidence", "transition"]
     assert told[-1]["body"]["transition"]["reason"] == "good here"
     [evidence] = prod.lines(Kind.EVIDENCE)
-    assert (evidence.id, evidence.body["imported"]) == (number, line.id)
+    assert evidence.id == number
+    assert evidence.body["imported"] == {"entry": line.id, "seq": line.seq, "hash": line.hash}
 
 
 def test_from_registry_to_registry_the_first_signature_is_what_counts(dev, prod, open_registry):
     take_in(prod, export(dev))
-    last = open_registry("last", [dev.key], files_of(prod, PROD, 2))
+    trusted = [dev.key, server_key_of(prod)]
+    last = open_registry("last", trusted, files_of(prod, PROD, 2))
     take_in(last, export(prod, PROD, 2))
     assert why_not(last) == []
     [line] = last.lines(Kind.IMPORT)
@@ -127,7 +135,8 @@ def test_a_version_with_other_files_is_refused(dev, prod):
 
 def test_files_that_change_after_the_import_are_noticed(dev, open_registry, tmp_path):
     shutil.copytree(files_of(dev, DEV, 1), tmp_path / "copy")
-    prod = open_registry("prod", [dev.key], str(tmp_path / "copy"))
+    trusted = [dev.key, server_key_of(dev)]
+    prod = open_registry("prod", trusted, str(tmp_path / "copy"))
     take_in(prod, export(dev))
     (tmp_path / "copy" / "MLmodel").write_text("others")
     assert why_not(prod) == [
@@ -184,9 +193,19 @@ def test_evidence_that_is_withdrawn_here_counts_no_more(dev, prod):
     assert why_not(prod) == ["metrics passed, but it does not count: it was revoked"]
 
 
+def test_imported_evidence_ends_with_the_version_it_was_imported_for(dev, prod):
+    take_in(prod, export(dev))
+    source = files_of(prod, PROD, 2)
+    prod.client.delete_registered_model(PROD)
+    prod.client.create_registered_model(PROD)
+    for _ in range(2):
+        prod.client.create_model_version(PROD, source)
+    assert "another version 2, made at another time" in why_not(prod)[0]
+    assert prod.ask("replay")["different"] == ()
+
+
 def test_a_key_that_is_not_listed_here_is_refused(dev, open_registry):
-    stranger = load_key(dev.folder / "stranger.pem")
-    prod = open_registry("prod", [stranger], files_of(dev, DEV, 1))
+    prod = open_registry("prod", [server_key_of(dev)], files_of(dev, DEV, 1))
     assert f"does not trust key {dev.key.key_id[:12]}…" in refusal_of(prod, export(dev))
 
 

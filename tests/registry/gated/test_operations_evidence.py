@@ -138,9 +138,11 @@ def test_a_line_that_is_no_evidence_is_told(shop, operation):
 def test_what_is_withdrawn_stays_listed_and_counts_no_more(shop):
     [number] = add(shop, shop.sign(shop.bind(1)))
     assert is_allowed(shop)
+    [line] = shop.lines(Kind.EVIDENCE)
     entry = shop.ask("evidence/revoke", "rita", id=number, reason="wrong data")["entry"]
     assert (entry["kind"], entry["actor"]) == (Kind.REVOCATION, "rita")
-    assert entry["body"] == {"entry": number, "reason": "wrong data"}
+    named = {"entry": number, "seq": line.seq, "hash": line.hash}
+    assert entry["body"] == {**named, "reason": "wrong data"}
     assert [told["problem"] for told in list_all(shop)] == ["it was revoked"]
     assert not is_allowed(shop)
 

@@ -74,22 +74,6 @@ def test_an_export_leaves_out_the_twin_of_revoked_evidence(gated):
     assert gated.ask("evidence/export", model=MODEL, version=1)["envelopes"] == ()
 
 
-def test_imported_evidence_ends_with_the_version_it_was_imported_for(gated):
-    gated.add_versions(1)
-    gated.judge(1)
-    source = gated.client.get_model_version(MODEL, "1").source
-    bundle = gated.ask("evidence/export", model=MODEL, version=1)
-    gated.client.create_registered_model("copy")
-    gated.client.create_model_version("copy", source)
-    gated.ask("evidence/import", model="copy", version=1, bundle=bundle)
-    gated.client.delete_registered_model("copy")
-    gated.client.create_registered_model("copy")
-    gated.client.create_model_version("copy", source)
-    with pytest.raises(MlflowException, match="another version 1, made at another time"):
-        gated.promote(1, "copy")
-    assert gated.ask("replay")["different"] == ()
-
-
 @pytest.mark.parametrize("observed", [10**400, -(10**400)], ids=["large", "small"])
 def test_a_number_that_cannot_be_read_back_is_no_evidence(gated, observed):
     """It would let no decision of the whole workspace be replayed."""

@@ -6,8 +6,10 @@ import re
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import TrialState, create_trial
+from pydantic import ValidationError
 from told_study import NAME, open_told, tell_trials
 
+from mlflow_ext.project import IntRange, Search
 from mlflow_ext.tuning.attributes import NON_FINITE, REASON, STATE, STUDY, STUDY_ID, TRIAL
 from mlflow_ext.tuning.mirror.content import content_of
 from mlflow_ext.tuning.mirror.place import PARENT, StudyRun
@@ -137,6 +139,29 @@ def test_an_attribute_of_a_trial_means_nothing_to_mlflow():
     assert run.tags.items() >= PLACE.tags.items()
     assert "mlflow.runName" not in run.tags
     assert {f"trial.{key}" for key in attributes} <= set(run.tags)
+
+
+def test_an_attribute_that_is_no_text_is_written_as_json():
+    attributes = {"ok": True, "none": None, "list": [1, "é"], "map": {"a": None}, "text": "True"}
+    run = content_of(PLACE, create_trial(user_attrs=attributes, value=1.0))
+
+    assert {key: run.tags[key] for key in attributes} == {
+        "ok": "true",
+        "none": "null",
+        "list": '[1, "é"]',
+        "map": '{"a": null}',
+        "text": "True",
+    }
+
+
+def test_no_metric_of_a_search_is_called_like_what_a_run_says_of_its_trial(trials):
+    own = {point.key for point in content_of(PLACE, trials[0]).metrics} - {"roc_auc"}
+    base = {"estimator": "a.B", "space": {"x": IntRange(type="int", low=0, high=1)}}
+
+    assert own == {"trial", "duration_seconds", "intermediate/roc_auc"}
+    for name in ("trial", "duration_seconds"):
+        with pytest.raises(ValidationError, match=f"'{name}' of its own"):
+            Search(**base, metric=name, direction="maximize")
 
 
 def test_a_trial_that_was_pruned_before_any_step_says_so():

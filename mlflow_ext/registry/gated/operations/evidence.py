@@ -30,6 +30,7 @@ from mlflow_ext.registry.gated.operations._operation import (
 from mlflow_ext.registry.gated.standing import VersionRow
 from mlflow_ext.registry.gated.store import GatedStore
 from mlflow_ext.registry.gated.transaction import Moment
+from mlflow_ext.registry.gated.visits import promoted_digest
 from mlflow_ext.registry.revocation import point_at
 from mlflow_ext.registry.signing import open_envelope, signer_of
 from mlflow_ext.registry.statement import attest
@@ -63,7 +64,8 @@ def describe_version(store: GatedStore, asked: AboutVersion) -> Document:
     digest = store.digest_of(asked.model, asked.version)
     with store.reading(asked.model) as moment:
         row = store.version_row(moment, asked.version)
-        case = ledger.read_case(moment.connection, moment.workspace, asked.model, asked.version)
+        policy, _ = find_policy(moment)
+        live_digest = promoted_digest(moment, row, policy)
     return {
         "model": asked.model,
         "version": asked.version,
@@ -71,7 +73,7 @@ def describe_version(store: GatedStore, asked: AboutVersion) -> Document:
         "digest": digest,
         "workspace": store.workspace,
         "storage": row.storage,
-        "live_digest": _live_digest(case.last_move, row),
+        "live_digest": live_digest,
     }
 
 
@@ -179,12 +181,6 @@ OPERATIONS: Operations = {
         answer=revoke, payload=Withdrawal, right=Right.ADMIN, is_write=True
     ),
 }
-
-
-def _live_digest(move: Entry | None, row: VersionRow) -> str:
-    """Return the digest of the files with which a version went where it is; empty: nobody knows."""
-    is_own = move is not None and move.version_created_ms == row.created_ms
-    return str(move.body.get("model_digest", "")) if move and is_own else ""
 
 
 def _find(moment: Moment, number: int) -> Entry:

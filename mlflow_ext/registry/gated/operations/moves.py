@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import Annotated
 
@@ -27,13 +28,12 @@ from mlflow_ext.registry.gated.operations._operation import (
     Right,
 )
 from mlflow_ext.registry.gated.recording import describe_refusal
-from mlflow_ext.registry.gated.standing import read_standing
+from mlflow_ext.registry.gated.standing import Standing, read_standing
 from mlflow_ext.registry.gated.store import GatedStore
 from mlflow_ext.registry.gated.transaction import Moment
+from mlflow_ext.registry.gated.visits import LIVE
 from mlflow_ext.registry.rules import Policy
 from mlflow_ext.registry.terms import canonical_stage
-
-LIVE = "Production"
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -67,23 +67,20 @@ def rollback(store: GatedStore, asked: Undo) -> Document:
 
     Raises:
         RegistryStateError: Nothing is in Production, history knows nothing to go back to, or the
-            policy leaves Production free, so that nothing is recorded.
+            policy leaves Production free, so that nothing is recorded; or another version went
+            live while the files of the target were read.
         RefusedError: The version is not as it was when it was good.
     """
-    with store.holding(asked.model) as moment:  # what history says and what is live must agree
-        entries = _live_history(moment)
-        target = _find_target(moment, asked, entries)
-    if isinstance(target, Transition):
-        return asdict(target)
-    request = _request(asked.model, target, LIVE, asked.reason, Action.ROLLBACK)
-    outcome = store.move(request)
-    if not outcome.decision.is_allowed:
+    done = store.move_chosen(asked.model, _choosing(asked))
+    if isinstance(done, Transition):
+        return asdict(done)
+    if done.transition is None:
         raise RefusedError(
-            describe_refusal(outcome.policy, outcome.decision),
+            describe_refusal(done.policy, done.decision),
             "a version that is as it was when it was good",
             f"mlflow-ext history {asked.model}",
         )
-    return asdict(outcome.transition or _newest(store, asked))
+    return asdict(done.transition)
 
 
 def request(store: GatedStore, asked: AboutStage) -> Document:
@@ -135,41 +132,70 @@ def _request(model: str, version: int, to: str, reason: str, action: Action) -> 
     )
 
 
+def _choosing(asked: Undo) -> Callable[[Moment], PromotionRequest | Transition]:
+    """Return what finds the way back, and that same version live when it has to look again."""
+    seen: set[int] = set()
+
+    def choose(moment: Moment) -> PromotionRequest | Transition:
+        policy, _ = find_policy(moment)
+        _check_recorded(policy, asked.model)
+        history = _live_history(moment)
+        steps = [ledger.transition_of(entry) for entry in history]
+        standing = _read_known(moment, steps)
+        held = standing.holders(LIVE, policy)
+        last = steps[-1] if steps and steps[-1].version in held else None
+        if last and (last.actor, last.reason, last.action) == _asks(asked):
+            return last
+        live = last.version if last else max(held, default=0)
+        _check_undone(seen | {live}, asked.model)
+        seen.add(live)
+        target = last_good(steps, _alive(history, standing) - {live}) if live else None
+        if target is None:
+            raise _nothing(asked.model, live)
+        return _request(asked.model, target, LIVE, asked.reason, Action.ROLLBACK)
+
+    return choose
+
+
 def _live_history(moment: Moment) -> list[Entry]:
     return ledger.read(
         moment.connection, moment.workspace, moment.model, kinds=[Kind.TRANSITION], stage=LIVE
     )
 
 
-def _newest(store: GatedStore, asked: Undo) -> Transition:
-    """Return the move of somebody who was quicker: the version is there already."""
-    with store.reading(asked.model) as moment:
-        return ledger.transition_of(_live_history(moment)[-1])
-
-
-def _find_target(moment: Moment, asked: Undo, entries: list[Entry]) -> int | Transition:
-    """Return the version to go back to, or the rollback that this very request has made before."""
-    steps = [ledger.transition_of(entry) for entry in entries]
-    policy, _ = find_policy(moment)
-    _check_recorded(policy, asked.model)
+def _read_known(moment: Moment, steps: list[Transition]) -> Standing:
     known = {step.version for step in steps} | {s.replaced for s in steps if s.replaced}
-    standing = read_standing(moment.connection, moment.workspace, asked.model, *known)
-    held = standing.holders(LIVE, policy)
-    last = steps[-1] if steps else None
-    asks = (current_caller().actor, asked.reason, Action.ROLLBACK)
-    if last and last.version in held and (last.actor, last.reason, last.action) == asks:
-        return last
-    made = {(entry.version, entry.version_created_ms) for entry in entries}
-    gone = {v for v, row in standing.versions.items() if (v, row.created_ms) not in made}
-    alive = standing.versions.keys() - set(held) - (gone & {step.version for step in steps})
-    target = last_good(steps, alive) if held else None
-    if target is not None:
-        return target
-    what = f"version {held[-1]}, and nothing is known before it" if held else "no version"
-    raise RegistryStateError(
-        f"model '{asked.model}': Production holds {what}, so there is nothing to undo",
-        "a version in Production that replaced another one",
-        f"mlflow-ext history {asked.model}",
+    return read_standing(moment.connection, moment.workspace, moment.model, *known)
+
+
+def _asks(asked: Undo) -> tuple[str, str, Action]:
+    """Return by what the rollback is known that this very request has made before."""
+    return current_caller().actor, asked.reason, Action.ROLLBACK
+
+
+def _alive(history: list[Entry], standing: Standing) -> set[int]:
+    """Return the versions that are there still; another one under the same number is not it."""
+    told = {entry.version for entry in history}
+    made = {(entry.version, entry.version_created_ms) for entry in history}
+    rows = standing.versions
+    return {v for v, row in rows.items() if v not in told or (v, row.created_ms) in made}
+
+
+def _check_undone(seen: set[int], model: str) -> None:
+    if len(seen) > 1:
+        raise RegistryStateError(
+            f"model '{model}': another version went to {LIVE} at the same moment",
+            "the version that was to be undone",
+            f"mlflow-ext status {model}, and once more if it is still to be undone",
+        )
+
+
+def _nothing(model: str, live: int) -> RegistryStateError:
+    what = f"version {live}, and nothing is known before it" if live else "no version"
+    return RegistryStateError(
+        f"model '{model}': {LIVE} holds {what}, so there is nothing to undo",
+        f"a version in {LIVE} that replaced another one",
+        f"mlflow-ext history {model}",
     )
 
 

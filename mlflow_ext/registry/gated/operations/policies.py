@@ -9,6 +9,7 @@ from pydantic.dataclasses import dataclass
 
 from mlflow_ext.records import Entry, Kind
 from mlflow_ext.registry.gated import ledger
+from mlflow_ext.registry.gated.aliases import rename_aliases
 from mlflow_ext.registry.gated.governance import check_owner, find_policy
 from mlflow_ext.registry.gated.operations._operation import (
     STRICT,
@@ -19,6 +20,7 @@ from mlflow_ext.registry.gated.operations._operation import (
     Reason,
     Right,
 )
+from mlflow_ext.registry.gated.standing import read_standing
 from mlflow_ext.registry.gated.store import GatedStore
 from mlflow_ext.registry.rules import Policy, dump_policy, parse_policy, policy_digest
 
@@ -48,10 +50,13 @@ def set_policy(store: GatedStore, asked: NewPolicy) -> Document:
     policy = parse_policy(asked.policy)
     with store.holding(asked.model) as moment:
         check_owner(moment)
+        standing = read_standing(moment.connection, moment.workspace, moment.model)
+        renamed = rename_aliases(moment, standing, find_policy(moment)[0], policy)
         body = {
             "policy": dump_policy(policy),
             "digest": policy_digest(policy),
             "reason": asked.reason,
+            **({"aliases": renamed} if renamed else {}),
         }
         line = ledger.draft(moment, Kind.POLICY, body)
         return {"entry": asdict(ledger.append(moment.connection, line))}

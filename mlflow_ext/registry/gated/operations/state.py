@@ -22,6 +22,7 @@ from mlflow_ext.registry.gated.operations._operation import (
 from mlflow_ext.registry.gated.operations.evidence import read_evidence
 from mlflow_ext.registry.gated.standing import read_standing
 from mlflow_ext.registry.gated.store import GatedStore
+from mlflow_ext.registry.gated.visits import find_strays
 from mlflow_ext.registry.policy import AT_REST
 from mlflow_ext.registry.signing import load_key
 
@@ -51,6 +52,7 @@ def status(store: GatedStore, asked: AboutModel) -> Document:
     with store.reading(asked.model) as moment:
         policy, _ = find_policy(moment)
         standing = read_standing(moment.connection, moment.workspace, moment.model)
+        strays = tuple(find_strays(moment, standing, policy))
     active = {number: standing.stage_of(number, policy) for number in standing.versions}
     known = dict(registered.tags)
     described = [
@@ -65,7 +67,7 @@ def status(store: GatedStore, asked: AboutModel) -> Document:
             project_digest=known.get(tags.PROJECT_DIGEST),
             kpis=with_prefix(known, tags.KPI),
             mode=f"gated: policy '{policy.name}' governs, for every client",
-            problems=tuple(line for _, lines in described for line in lines),
+            problems=(*strays, *(line for _, lines in described for line in lines)),
             versions=tuple(version for version, _ in described),
         )
     )
