@@ -91,7 +91,7 @@ def clean_up():
     print("cleaned up", flush=True)
 
 try:
-    with interrupted_by_sigterm():
+    with interrupted_by_sigterm(lambda: KeyboardInterrupt("asked to end")):
         try:
             if sys.argv[1] == "destructor":
                 thing = Thing()
@@ -101,8 +101,8 @@ try:
             time.sleep(60)
         finally:
             clean_up()
-except KeyboardInterrupt:
-    print("interrupted", flush=True)
+except KeyboardInterrupt as interruption:
+    print("interrupted", *interruption.args, flush=True)
 print(signal.getsignal(signal.SIGTERM) == signal.SIG_DFL)
 """
 
@@ -116,5 +116,6 @@ def test_a_signal_interrupts_once_wherever_it_falls_and_lets_a_program_clean_up(
         process.send_signal(getattr(signal, name))
         said = process.communicate(timeout=60)[0]
 
-    assert said.replace("READY\n", "") == "cleaned up\ninterrupted\nTrue\n"
+    how = "interrupted asked to end" if name == "SIGTERM" else "interrupted"
+    assert said.replace("READY\n", "") == f"cleaned up\n{how}\nTrue\n"
     assert process.returncode == 0

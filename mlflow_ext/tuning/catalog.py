@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlflow_ext.errors import SearchError, StoreUnreachableError, UnknownNameError
+from mlflow_ext.tracking.address import hide_password
 from mlflow_ext.tuning.attributes import DEFINITION
 from mlflow_ext.tuning.journal import quiet_optuna
 from mlflow_ext.tuning.leaderboard import count_states, find_best, metric_names
@@ -80,7 +81,7 @@ def find_study(place: str, name: str) -> optuna.Study:
         if study.study_name == name:
             return study
     known = [summary.name for summary in list_studies(place) if not summary.problem]
-    raise UnknownNameError("study", name, known, place)
+    raise UnknownNameError("study", name, known, hide_password(str(place)))
 
 
 def read_journal(file: str) -> optuna.Study:

@@ -32,6 +32,7 @@ def command(study: str, has_importances: bool, studies: str) -> None:
     Where fresh rows were scored, the winner is theirs and goes before the best of the search.
     Asks no server. Answers yes when a trial has completed.
     """
+    from mlflow_ext.project.search import SEARCH_DEFAULTS
     from mlflow_ext.tuning.attributes import DEFINITION
     from mlflow_ext.tuning.catalog import find_study, summarize_study
     from mlflow_ext.tuning.importances import explain_importances
@@ -40,11 +41,11 @@ def command(study: str, has_importances: bool, studies: str) -> None:
 
     found = find_study(studies, study)
     summary = summarize_study(found)
-    best = find_best(found)
+    best, begun = find_best(found), found.user_attrs.get(DEFINITION)
     causes = count_causes(found.get_trials(deepcopy=False))[:CAUSES]
     document = {
         **describe_summary(summary),
-        "definition": found.user_attrs.get(DEFINITION, {}),
+        "definition": SEARCH_DEFAULTS | begun if begun else {},
         "best_params": best.params if best else {},
         "winner": describe_winner(read_rescored(found)),
         "failures": [{"trials": count, "cause": cause} for cause, count in causes],

@@ -10,12 +10,13 @@ import contextvars
 import logging
 import shlex
 import signal
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
+from mlflow_ext.process import interrupted_by_sigterm
 from mlflow_ext.tracking.address import hide_password
 from mlflow_ext.tuning.mirror.content import begin_ms
 from mlflow_ext.tuning.mirror.place import StudyRun
@@ -79,7 +80,7 @@ def following(place: StudyRun, study: optuna.Study, where: str) -> Iterator[Foll
         where: The folder of journals, or the URL of the database, in which the study lies.
     """
     follower = Follower(place, study, where)
-    with _unwinding_on_sigterm():
+    with interrupted_by_sigterm(partial(SystemExit, 128 + signal.SIGTERM)):
         follower.start()
         try:
             yield follower
@@ -169,17 +170,3 @@ class Follower:
         if self._writer is None or not self._writer.is_idempotent:
             self._writer = open_writer(self._place.client)
         return self._writer
-
-
-@contextmanager
-def _unwinding_on_sigterm() -> Iterator[None]:
-    """Let SIGTERM end the program as Ctrl-C does, unless it has plans of its own."""
-    is_main = threading.current_thread() is threading.main_thread()
-    if not is_main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
-        yield
-        return
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
