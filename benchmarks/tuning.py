@@ -64,8 +64,9 @@ class Size:
     workers: tuple[int, ...]
     callback_trials: int
     """Of the peer that costs as much for the last trial as for the first."""
-    storage_trials: int
-    """Of the peer that gets slower with each trial: fewer flatter it, and once is minutes."""
+    storage_trials: tuple[int, int]
+    """Of the peer that gets slower with each trial, on a database and over HTTP: fewer flatter it,
+    and once is minutes."""
     growth_trials: int
     runs: int
 
@@ -74,12 +75,12 @@ FULL = Size(
     trials=300,
     workers=(1, 2, 4),
     callback_trials=300,
-    storage_trials=80,
+    storage_trials=(100, 60),
     growth_trials=5000,
     runs=3,
 )
 QUICK = Size(
-    trials=30, workers=(1, 2), callback_trials=5, storage_trials=3, growth_trials=300, runs=1
+    trials=30, workers=(1, 2), callback_trials=5, storage_trials=(3, 3), growth_trials=300, runs=1
 )
 
 
@@ -159,7 +160,8 @@ def against_journal(store: Store, size: Size) -> Iterator[Figure]:
 
 def against_recorders(store: Store, size: Size) -> Iterator[Figure]:
     """Compare ways to have trials that cost nothing themselves in MLflow."""
-    storage = run_storage(store, size.storage_trials).seconds
+    few = size.storage_trials[store.uri.startswith("http")]
+    storage = run_storage(store, few).seconds
     jobs = (
         partial(run_ours, store, size.trials, 1, do_nothing),
         partial(run_callback, store, size.callback_trials),
@@ -167,7 +169,7 @@ def against_recorders(store: Store, size: Size) -> Iterator[Figure]:
     ours, callback = median_seconds(jobs, size.runs)
     rate = size.trials / ours
     peers = {
-        "MlflowStorage": size.storage_trials / storage,
+        "MlflowStorage": few / storage,
         "MLflowCallback": size.callback_trials / callback,
     }
     goals: tuple[int | None, ...] = (200, 25) if store.is_bulk else (25, 2)
@@ -225,7 +227,7 @@ def growth(store: Store, size: Size) -> Iterator[Figure]:
     )
     for peer, run, trials in (
         ("MLflowCallback", run_callback, size.callback_trials),
-        ("MlflowStorage", run_storage, size.storage_trials),
+        ("MlflowStorage", run_storage, size.storage_trials[0]),
     ):
         yield Figure(
             name=f"growth exponent, {size.growth_trials:,} trials against {trials}",
