@@ -21,6 +21,7 @@ from mlflow_ext.errors import (
     StoreUnreachableError,
 )
 from mlflow_ext.tracking.address import hide_password
+from mlflow_ext.tracking.patience import impatient
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -139,15 +140,11 @@ def check_answers(client: MlflowClient) -> None:
     """
     from mlflow.exceptions import MlflowException
 
-    patient = {name: os.environ[name] for name in IMPATIENT if name in os.environ}
-    os.environ.update(IMPATIENT | patient)
     try:
-        client.search_experiments(max_results=1)
+        with impatient(IMPATIENT):
+            client.search_experiments(max_results=1)
     except MlflowException as error:
         raise _translate(error, client.tracking_uri) from error
-    finally:
-        for name in IMPATIENT.keys() - patient.keys():
-            del os.environ[name]
 
 
 def is_missing(error: Exception) -> bool:

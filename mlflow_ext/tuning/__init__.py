@@ -87,6 +87,7 @@ def tune(task: TuningTask) -> StudyResult:
     """
     import mlflow
 
+    from mlflow_ext.tracking.patience import impatient
     from mlflow_ext.tuning.conclusion import Conclusion
     from mlflow_ext.tuning.desk import Desk
     from mlflow_ext.tuning.journal import (
@@ -97,7 +98,6 @@ def tune(task: TuningTask) -> StudyResult:
         quiet_optuna,
     )
     from mlflow_ext.tuning.mirror import following, open_study_run
-    from mlflow_ext.tuning.patience import impatient
     from mlflow_ext.tuning.progress import Goal, showing
     from mlflow_ext.tuning.rescoring import check_metrics
     from mlflow_ext.tuning.rows import bind_rows, check_tables

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Literal
 
 from mlflow_ext.errors import NoTrialCompletedError
 from mlflow_ext.project import Rescore
+from mlflow_ext.tracking.patience import impatient
 from mlflow_ext.tuning.mirror import StudyRun, warn_missing
-from mlflow_ext.tuning.patience import impatient
 from mlflow_ext.tuning.rescored import count_finished, keep_rescored
 from mlflow_ext.tuning.sessions import end_session, list_others, owe_end
 from mlflow_ext.tuning.stores import journal_file
