@@ -43,7 +43,7 @@ from mlflow_ext.registry.statement import Binding, make_statement  # noqa: E402
 
 CLIENTS = (1, 8)
 WORKERS = 4  # as `mlflow server` has by default
-ROUNDS = 5
+ROUNDS = 20  # connections are dealt to workers anew in each
 SETTLE_S = 8
 AT_MOST = 1.3
 LINES = 100_000
@@ -60,7 +60,7 @@ def measure(quick: bool) -> list[Figure]:
         os.environ |= {**ENVIRONMENT, "MLFLOW_EXT_KEY": str(folder / "key.pem")}
         figures = [*over_http(folder, "sqlite", sqlite_addresses(folder), calls)]
         if not quick:
-            with run_postgres() as server:
+            with run_postgres(is_durable=True) as server:
                 addresses = [server.url(database) for database in databases(server)]
                 figures += over_http(folder, "PostgreSQL", addresses, calls)
         return [*figures, *long_ledger(folder, 5_000 if quick else LINES), *command_line(folder)]

@@ -123,7 +123,7 @@ def open_stores(stack: ExitStack, folder: Path, is_whole: bool) -> Iterator[Stor
     yield Store(name="SQLite", uri=local, is_bulk=True)
     databases = {"SQLite": [f"sqlite:///{folder}/{kind}.db" for kind in ("ours", "plain")]}
     if is_whole:
-        server = stack.enter_context(run_postgres())
+        server = stack.enter_context(run_postgres(is_durable=True))
         databases["PostgreSQL"] = [stack.enter_context(server.database()) for _ in range(2)]
     for name, (ours, plain) in databases.items():
         for_files = folder / name

@@ -8,8 +8,8 @@ Take the fixture that fits (they are in conftest.py):
 Both are dropped after the test, whoever is still connected. The server starts with the first test
 that asks, one for each worker of pytest-xdist, and ends with the session. It listens on loopback
 over TCP, so that other processes (``mlflow server``) reach it by the same URL; the driver is the
-caller's choice: ``url.replace("psycopg2", "psycopg")``. Durability is off: killing an MLflow server
-is safe, killing the database is not a test it can take.
+caller's choice: ``url.replace("psycopg2", "psycopg")``. Durability is off unless it is asked for:
+killing an MLflow server is safe, killing the database is not a test it can take.
 """
 
 import os
@@ -26,10 +26,8 @@ from pathlib import Path
 
 from servers import free_port
 
+HASTE = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
 SETTINGS = {
-    "fsync": "off",
-    "full_page_writes": "off",
-    "synchronous_commit": "off",
     "max_connections": "300",
     "shared_buffers": "32MB",
     "log_min_messages": "fatal",
@@ -72,15 +70,16 @@ class Postgres:
 
 
 @contextmanager
-def run_postgres():
+def run_postgres(*, is_durable=False):
     """Start a server with an empty cluster; yields a `Postgres`, stops it by its process id."""
+    settings = SETTINGS if is_durable else SETTINGS | HASTE
     # pytest's own folders are closed to the account that the server runs as, below.
     folder = Path(tempfile.mkdtemp(prefix="postgres-"))
     account = drop_root(folder)
     try:
         programs = open_to(account, find_programs(), folder)
         initialize(programs, folder / "data", account)
-        with serve_postgres(programs, folder, account) as server:
+        with serve_postgres(programs, folder, account, settings) as server:
             yield server
     finally:
         shutil.rmtree(folder)
@@ -120,13 +119,13 @@ def initialize(programs, data, account):
 
 
 @contextmanager
-def serve_postgres(programs, folder, account):
+def serve_postgres(programs, folder, account, settings):
     port, log = free_port(), folder / "log"
-    settings = [part for name, value in SETTINGS.items() for part in ("-c", f"{name}={value}")]
+    options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
     where = ("-D", folder / "data", "-k", folder, "-h", "127.0.0.1", "-p", str(port))
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [programs / "postgres", *where, *settings], stdout=output, stderr=output, **account
+            [programs / "postgres", *where, *options], stdout=output, stderr=output, **account
         )
         try:
             server = Postgres(port)

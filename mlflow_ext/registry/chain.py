@@ -74,6 +74,23 @@ def hash_link(content: tuple[Any, ...], body: str, previous: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def split_link(content: tuple[Any, ...], body: str) -> tuple[str, str]:
+    """Return what `hash_link` hashes before the number of a line, and behind it.
+
+    For who learns number and previous hash last: behind the second part come the previous hash,
+    which is hex or empty, and ``"]``.
+
+    Args:
+        content: As `Link.content`, without the number.
+        body: The body as canonical JSON.
+    """
+    around = [
+        json.dumps(part, separators=(",", ":"), ensure_ascii=False)[1:-1]
+        for part in (content[:1], [*content[1:], body])
+    ]
+    return f"[{around[0]},", f',{around[1]},"'
+
+
 def entry_hash(entry: Entry) -> str:
     """Return the hash that *entry* must carry, SHA-256 hex."""
     return hash_link(content_of(entry), canonical(entry.body), entry.previous)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -188,7 +189,7 @@ class Policy:
             raise error
         return self
 
-    @property
+    @cached_property
     def custom_stages(self) -> dict[str, StagePolicy]:
         """Stage -> rule, for the stages that MLflow does not have."""
         return {name: rule for name, rule in self.stages.items() if name not in STAGES}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -72,12 +72,12 @@ class Ruling:
         """The version that was asked about."""
         return self.standing.versions[self.request.version]
 
-    @property
+    @cached_property
     def from_stage(self) -> str:
         """Where the version stands."""
         return self.standing.stage_of(self.request.version, self.policy)
 
-    @property
+    @cached_property
     def replaced(self) -> tuple[int, ...]:
         """The versions that leave the stage to the one that was asked about, oldest first."""
         held = self.standing.holders(self.request.to_stage, self.policy)

@@ -8,25 +8,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
-from sqlalchemy.exc import IntegrityError
 
 from mlflow_ext.errors import LedgerError
 from mlflow_ext.records import Action, Entry, Kind, Transition
-from mlflow_ext.registry.chain import Break, Link, canonical, entry_hash, find_breaks, hash_link
+from mlflow_ext.registry.chain import Break, Link, canonical, entry_hash, find_breaks
 from mlflow_ext.registry.gated.caller import Caller
+from mlflow_ext.registry.gated.chaining import extend
 from mlflow_ext.registry.gated.outbox import enqueue
 from mlflow_ext.registry.gated.tables import (
     ABOUT_A_VERSION,
     heads,
     is_about_a_version,
     ledger,
-    webhooks,
 )
 
 if TYPE_CHECKING:
@@ -38,11 +36,7 @@ if TYPE_CHECKING:
 VOTES = (Kind.APPROVAL, Kind.REJECTION)
 AUTHORS = (Kind.REGISTRATION, Kind.REQUEST, Kind.EVIDENCE)
 PAGE = 5_000  # lines read at once: enough to be quick, few enough for memory
-OURS = heads.c.workspace == sa.bindparam("ours")
-HEAD = sa.select(heads).where(OURS)
-HOOKS = sa.select(sa.func.count()).where(webhooks.c.workspace == heads.c.workspace)
-LOCK_HEAD = HEAD.add_columns(HOOKS.scalar_subquery().label("hooks")).with_for_update(of=heads)
-SET_HEAD = heads.update().where(OURS).values(seq=sa.bindparam("seq"), hash=sa.bindparam("hash"))
+HEAD = sa.select(heads).where(heads.c.workspace == sa.bindparam("ours"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,18 +116,11 @@ def append(connection: Connection, draft: Draft) -> Entry:
 def append_all(connection: Connection, drafts: Sequence[Draft]) -> int:
     """Write lines of one workspace, in their order, as `append` does; returns the last number."""
     workspace = drafts[0].workspace
-    bodies = [canonical(draft.body) for draft in drafts]  # before anybody has to wait for it
-    head, has_webhooks = _lock_head(connection, workspace)
-    rows = []
-    for draft, body in zip(drafts, bodies, strict=True):
-        row = _continue(head, draft, body)
-        head = Head(workspace=workspace, seq=row["seq"], hash=row["hash"])
-        rows.append(row)
-    connection.execute(ledger.insert(), rows)
-    connection.execute(SET_HEAD, {"ours": workspace, "seq": head.seq, "hash": head.hash})
+    contents = [_content(draft) for draft in drafts]  # before anybody has to wait for it
+    last, has_webhooks = extend(connection, workspace, contents)
     if has_webhooks:
-        enqueue(connection, read_page(connection, workspace, head.seq - len(rows), len(rows)))
-    return head.seq
+        enqueue(connection, read_page(connection, workspace, last - len(drafts), len(drafts)))
+    return last
 
 
 def read_head(connection: Connection, workspace: str) -> Head:
@@ -313,11 +300,10 @@ def _is(column: str) -> sa.ColumnElement[bool]:
     return ledger.c[column] == sa.bindparam(column)
 
 
-def _continue(head: Head, draft: Draft, body: str) -> dict[str, Any]:
-    """Return the row of a line that comes behind *head*; *body* is the draft's, canonical."""
-    content: dict[str, Any] = {
+def _content(draft: Draft) -> dict[str, Any]:
+    """Return the columns that do not follow from the place in the chain, in the table's order."""
+    return {
         "workspace": draft.workspace,
-        "seq": head.seq + 1,
         "kind": str(draft.kind),
         "model": draft.model,
         "version": draft.version,
@@ -327,20 +313,8 @@ def _continue(head: Head, draft: Draft, body: str) -> dict[str, Any]:
         "actor": draft.caller.actor[:256],
         "is_claimed": draft.caller.is_claimed,
         "client": draft.caller.client[:256],
+        "body": canonical(draft.body),
     }
-    digest = hash_link(tuple(content.values()), body, head.hash)
-    return {**content, "body": body, "previous": head.hash, "hash": digest}
-
-
-def _lock_head(connection: Connection, workspace: str) -> tuple[Head, bool]:
-    """Hold the head of the chain until the end of the transaction; is there any webhook?"""
-    row = connection.execute(LOCK_HEAD, {"ours": workspace}).one_or_none()
-    if row is None:
-        # Somebody else may begin the same chain at this moment.
-        with suppress(IntegrityError), connection.begin_nested():
-            connection.execute(heads.insert().values(workspace=workspace, seq=0, hash=""))
-        row = connection.execute(LOCK_HEAD, {"ours": workspace}).one()
-    return Head(workspace=workspace, seq=row.seq, hash=row.hash), row.hooks > 0
 
 
 def _links(connection: Connection, workspace: str) -> Iterator[Link]:

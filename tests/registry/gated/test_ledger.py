@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from mlflow_ext.errors import LedgerError
 from mlflow_ext.records import Kind
-from mlflow_ext.registry.chain import canonical
+from mlflow_ext.registry.chain import canonical, hash_link
 from mlflow_ext.registry.gated import ledger
 from mlflow_ext.registry.gated.caller import Caller
 from mlflow_ext.registry.gated.tables import heads, metadata
@@ -47,9 +47,9 @@ def engine(database, open_database):
 def write(engine):
     with Session(engine) as session, session.begin():
         for number in range(LINES):
-            ledger.append(session, draft(number))
+            ledger.append(session.connection(), draft(number))
         for number in range(3):
-            ledger.append(session, draft(number, workspace="team-a"))
+            ledger.append(session.connection(), draft(number, workspace="team-a"))
 
 
 def verify(engine, workspace="default"):
@@ -88,7 +88,7 @@ def test_an_empty_chain_verifies(engine):
 
 def test_lines_come_back_as_they_were_written(engine):
     with Session(engine) as session, session.begin():
-        written = ledger.append(session, draft(9, body={"a": {1: "x"}, "b": (1, 2)}))
+        written = ledger.append(session.connection(), draft(9, body={"a": {1: "x"}, "b": (1, 2)}))
     with Session(engine) as session:
         assert ledger.read(session, "default", "delay", version=9) == [written]
     assert written.body == {"a": {"1": "x"}, "b": [1, 2]}
@@ -149,7 +149,7 @@ def test_a_line_under_another_number_of_the_database_is_named_by_the_next_one(en
 def test_numbers_of_two_chains_in_turn_rise_in_each(engine):
     with Session(engine) as session, session.begin():
         for workspace in ("team-a", "default", "team-a"):
-            ledger.append(session, draft(9, workspace=workspace))
+            ledger.append(session.connection(), draft(9, workspace=workspace))
     assert (verify(engine), verify(engine, "team-a")) == ([], [])
 
 
@@ -163,7 +163,7 @@ def test_a_line_that_was_appended_past_the_ledger_is_named(engine):
 def test_a_forged_line_with_good_hashes_is_found_by_the_head(engine):
     last = newest(engine)
     content = forged_content(LINES + 1)
-    digest = ledger.hash_link(content, "{}", last.hash)
+    digest = hash_link(content, "{}", last.hash)
     forge(engine, LINES + 1, previous=last.hash, digest=digest)
     assert [seq for seq, _ in verify(engine)] == [LINES]
 
@@ -194,7 +194,7 @@ def test_reading_stops_at_an_edited_line(engine):
 def test_a_failed_append_leaves_no_trace(engine):
     before = newest(engine)
     with Session(engine) as session:
-        ledger.append(session, draft(9))
+        ledger.append(session.connection(), draft(9))
         session.rollback()
     assert newest(engine) == before
     assert verify(engine) == []
