@@ -15,18 +15,19 @@ if TYPE_CHECKING:
     from mlflow_ext.registry.gated.standing import Standing
 
 
-def move_aliases(moment: Moment, ruling: Ruling) -> None:
-    """Point the stage's alias at the version, and take those of the stages that are left away."""
+def take_over(moment: Moment, ruling: Ruling) -> None:
+    """Let what a ruling replaces leave its stage, and the aliases go with the stages."""
     asked, held = ruling.request, ruling.standing.aliases
+    archived = ruling.replaced if asked.to_stage in STAGES else ()
+    own = ruling.policy.stages.get(asked.to_stage)
+    if own and own.alias and held.get(own.alias) != asked.version:
+        _point(moment, own.alias, asked.version, archived)
+    elif archived:
+        moment.connection.execute(_statements()["archive"], _leaving(moment, archived))
     leaving = {asked.version, *ruling.replaced}
-    for stage, governed in ruling.policy.stages.items():
-        alias = governed.alias
-        if alias is None or (stage == asked.to_stage and held.get(alias) == asked.version):
-            continue
-        if stage == asked.to_stage:
-            _point(moment, alias, asked.version)
-        elif held.get(alias) in leaving:
-            _delete(moment, alias)
+    for stage, rule in ruling.policy.stages.items():
+        if stage != asked.to_stage and rule.alias and held.get(rule.alias) in leaving:
+            _delete(moment, rule.alias)
 
 
 def rename_aliases(
@@ -59,28 +60,28 @@ def _delete(moment: Moment, alias: str) -> None:
     moment.connection.execute(_statements()["delete"], ours)
 
 
-def _point(moment: Moment, alias: str, version: int) -> None:
+def _point(moment: Moment, alias: str, version: int, archived: tuple[int, ...] = ()) -> None:
+    """Point an alias at a version; archive others first, which PostgreSQL does along with it."""
+    statements, execute = _statements(), moment.connection.execute
     values = {"ours": moment.workspace, "model": moment.model, "named": alias, "held": version}
-    updated: Any = moment.connection.execute(_statements()["update"], values)
+    if archived and moment.connection.dialect.name == "postgresql":
+        updated: Any = execute(statements["succeed"], values | _leaving(moment, archived))
+    else:
+        if archived:
+            execute(statements["archive"], _leaving(moment, archived))
+        updated = execute(statements["update"], values)
     if updated.rowcount == 0:
-        moment.connection.execute(_statements()["insert"], values)
+        execute(statements["insert"], values)
 
 
-def archive(moment: Moment, ruling: Ruling) -> None:
-    """Let the versions that a ruling replaces leave their stage; MLflow's way loads each first."""
-    if ruling.replaced and ruling.request.to_stage in STAGES:
-        values = {
-            "ours": moment.workspace,
-            "model": moment.model,
-            "replaced": ruling.replaced,
-            "now": moment.now_ms,
-        }
-        moment.connection.execute(_statements()["archive"], values)
+def _leaving(moment: Moment, archived: tuple[int, ...]) -> dict[str, Any]:
+    ours = {"ours": moment.workspace, "model": moment.model}
+    return {**ours, "replaced": archived, "now": moment.now_ms}
 
 
 @cache
 def _statements() -> dict[str, Any]:
-    """Build the statements once; MLflow's own way takes an object and three of them."""
+    """Build the statements once; MLflow's own ways load each alias and each version first."""
     from mlflow.store.model_registry.dbmodels.models import SqlModelVersion, SqlRegisteredModelAlias
 
     aliases: Any = sa.inspect(SqlRegisteredModelAlias).local_table
@@ -92,11 +93,13 @@ def _statements() -> dict[str, Any]:
     replaced = versions.c.version.in_(sa.bindparam("replaced", expanding=True))
     where = (aliases.c.workspace == ours) & (aliases.c.name == model) & (aliases.c.alias == named)
     leaving = (versions.c.workspace == ours) & (versions.c.name == model) & replaced
+    update = aliases.update().where(where).values(version=held)
+    archive = versions.update().where(leaving)
+    archive = archive.values(current_stage="Archived", last_updated_time=sa.bindparam("now"))
     return {
-        "update": aliases.update().where(where).values(version=held),
+        "update": update,
         "insert": aliases.insert().values(workspace=ours, name=model, alias=named, version=held),
         "delete": aliases.delete().where(where),
-        "archive": versions.update()
-        .where(leaving)
-        .values(current_stage="Archived", last_updated_time=sa.bindparam("now")),
+        "archive": archive,
+        "succeed": update.add_cte(archive.cte("archived")),
     }

@@ -14,7 +14,7 @@ from mlflow_ext.errors import MlflowExtError, UnknownNameError
 from mlflow_ext.records import Action, Decision, Transition
 from mlflow_ext.registry.dossier import Dossier, PromotionRequest
 from mlflow_ext.registry.gated import ledger
-from mlflow_ext.registry.gated.aliases import archive, move_aliases
+from mlflow_ext.registry.gated.aliases import take_over
 from mlflow_ext.registry.gated.caller import current_caller
 from mlflow_ext.registry.gated.governance import (
     Ruling,
@@ -273,8 +273,7 @@ class Moves(Upstream):
 
     def _carry_out(self, moment: Moment, ruling: Ruling) -> ModelVersion:
         request = ruling.request
-        move_aliases(moment, ruling)
-        archive(moment, ruling)
+        take_over(moment, ruling)
         self._mark(ruling)
         with loading_ahead():
             return super().transition_model_version_stage(
