@@ -1,9 +1,9 @@
 """Tuning with every trial in MLflow, beside Optuna alone and the ways that MLflow and Optuna offer.
 
 Peers: Optuna's own loop on its `JournalStorage` with nothing logged; `mlflow.optuna.MlflowStorage`;
-and `MLflowCallback`, written out here as Optuna documents it, because the package that holds it
-does not go with every release of Optuna. Stores: a database that this process opens, our server,
-and a plain MLflow server. Ours counts until the last trial is visible, and it is counted there.
+and `optuna_integration.MLflowCallback` as its documentation uses it. Stores: a database that this
+process opens, our server, and a plain MLflow server. Ours counts until the last trial is visible,
+and it is counted there.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import statistics
 import sys
 import time
 import uuid
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -332,7 +333,7 @@ def optimize(
     return Taken(seconds=seconds, trials=sorted(study.trials, key=lambda trial: trial.number))
 
 
-def open_peer(file: str) -> Any:
+def open_peer(file: str, name: str = "peer") -> Any:
     """Open a study of Optuna's on its own journal."""
     import optuna
 
@@ -341,7 +342,7 @@ def open_peer(file: str) -> Any:
     storage = optuna.storages.JournalStorage(backend)
     sampler = optuna.samplers.RandomSampler()
     return optuna.create_study(
-        storage=storage, sampler=sampler, study_name="peer", load_if_exists=True
+        storage=storage, sampler=sampler, study_name=name, load_if_exists=True
     )
 
 
@@ -365,32 +366,15 @@ def run_storage(store: Store, trials: int) -> Taken:
 
 
 def run_callback(store: Store, trials: int) -> Taken:
-    """Run a study that logs each trial as a nested run when it ends."""
-    import mlflow
+    """Run a study that logs each trial as a run when it ends."""
+    from optuna.exceptions import ExperimentalWarning
+    from optuna_integration import MLflowCallback
 
-    mlflow.set_tracking_uri(store.uri)
-    mlflow.set_experiment(uuid.uuid4().hex)
-    with TemporaryDirectory() as folder, mlflow.start_run():
-        return optimize(open_peer(f"{folder}/peer.journal"), trials, do_nothing, [log_trial])
-
-
-def log_trial(study: Any, trial: Any) -> None:
-    """Log what `optuna_integration.MLflowCallback` logs of a trial, by the calls that it makes."""
-    import mlflow
-
-    with mlflow.start_run(run_name=str(trial.number), nested=True):
-        mlflow.log_metrics({"value": trial.value})
-        mlflow.log_params(trial.params)
-        mlflow.set_tags(
-            {
-                "number": str(trial.number),
-                "datetime_start": str(trial.datetime_start),
-                "datetime_complete": str(trial.datetime_complete),
-                "state": str(trial.state),
-                "direction": str(study.direction),
-                **{f"{key}_distribution": str(d) for key, d in trial.distributions.items()},
-            }
-        )
+    with TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        callback = MLflowCallback(tracking_uri=store.uri, metric_name="value")
+        study = open_peer(f"{folder}/peer.journal", name=uuid.uuid4().hex)
+        return optimize(study, trials, do_nothing, [callback])
 
 
 def suggested(trial: Any) -> Any:
