@@ -17,7 +17,7 @@ import time
 import uuid
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
@@ -55,6 +55,7 @@ ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
 }
 QUIET = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+WORKERS = ("--workers", "4")  # as `mlflow server` has by default
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,9 +130,9 @@ def open_stores(stack: ExitStack, folder: Path, is_whole: bool) -> Iterator[Stor
     for name, (ours, plain) in databases.items():
         for_files = folder / name
         for_files.mkdir()
-        uri = stack.enter_context(serve_gated(for_files, ours))
+        uri = stack.enter_context(serve_gated(for_files, ours, *WORKERS))
         yield Store(name=f"our server on {name}", uri=uri, is_bulk=True)
-        options = ("--backend-store-uri", plain)
+        options = ("--backend-store-uri", plain, *WORKERS)
         uri = stack.enter_context(serve(for_files, free_port(), *options, **QUIET))
         yield Store(name=f"plain server on {name}", uri=uri, is_bulk=False)
 
@@ -351,6 +352,18 @@ def take_part(file: str, trials: int) -> None:
     optimize(open_peer(file), trials, work)
 
 
+@contextmanager
+def without_us() -> Iterator[None]:
+    """Let MLflow know none of our plugins: the peers' users need not have them."""
+    from mlflow.tracking.context.registry import _run_context_provider_registry as registry
+
+    before = registry._registry
+    registry._registry = [one for one in before if "mlflow_ext" not in type(one).__module__]
+    yield
+    registry._registry = before
+
+
+@without_us()
 def run_storage(store: Store, trials: int) -> Taken:
     """Run a study whose storage is MLflow."""
     import mlflow
@@ -365,6 +378,7 @@ def run_storage(store: Store, trials: int) -> Taken:
     return optimize(study, trials, do_nothing)
 
 
+@without_us()
 def run_callback(store: Store, trials: int) -> Taken:
     """Run a study that logs each trial as a run when it ends."""
     from optuna.exceptions import ExperimentalWarning

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from mlflow_ext.tracking.runs import SOURCE, MetricPoint, RunContent
@@ -104,14 +105,16 @@ def _head(store: Any, experiment: Any, run: RunContent) -> Row:
 
 
 def _checked_tags(run: RunContent) -> dict[str, str]:
+    named = {**run.tags, RUN_NAME: run.name}
+    return dict(_checked_tag(key, text) for key, text in named.items())
+
+
+@lru_cache(maxsize=256)  # most tags of a batch are those of all its runs
+def _checked_tag(key: str, text: str) -> tuple[str, str]:
     from mlflow.utils.validation import _validate_tag
 
-    named = {**run.tags, RUN_NAME: run.name}
-    checked = (
-        _validate_tag(key, text, path=f"tags.{key}")  # type: ignore[no-untyped-call]
-        for key, text in named.items()
-    )
-    return {tag.key: tag.value for tag in checked}
+    tag = _validate_tag(key, text, path=f"tags.{key}")  # type: ignore[no-untyped-call]
+    return tag.key, tag.value
 
 
 def _metric_values(store: Any, run: RunContent) -> Iterable[Row]:

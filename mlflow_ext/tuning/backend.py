@@ -2,16 +2,20 @@
 
 Optuna's own file backend locks, writes and waits for the disk once for every parameter of every
 trial, and its lock is a link that a killed process leaves behind. Here whoever works on a study
-takes the lock for one piece of work, and everything the work says goes to the disk together.
+takes the lock for one piece of work, and everything the work says is written together. A process
+that is killed loses nothing of it. Only a machine that loses its power could, so the disk is waited
+for `SETTLE_SECONDS` apart; what was lost that way is run again, and MLflow never shows it before.
 """
 
 from __future__ import annotations
 
 import io
 import json
+import math
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +27,9 @@ try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
+
+
+SETTLE_SECONDS = 0.1
 
 
 class Lock(Protocol):
@@ -76,7 +83,8 @@ class JournalFile:
         self._lock = make_lock(file.with_suffix(".lock"))
         self._known = (0, 0)  # lines read so far, and the bytes they take
         self._tail: tuple[int, bytearray] | None = None  # size of the file, what comes behind it
-        self._is_urgent = False
+        self._is_unsettled = False
+        self._settled = -math.inf  # when the disk was last waited for
         self._failure: StoreUnreachableError | None = None
         file.touch()
 
@@ -97,8 +105,8 @@ class JournalFile:
         with self.exclusive():
             if self._tail:
                 self._tail[1].extend(lines.encode())
-            # With the power, what a trial measured half-way may be lost; how it ended may not.
-            self._is_urgent |= any("intermediate_value" not in log for log in logs)
+            # What a trial measured half-way is not worth waiting for.
+            self._is_unsettled |= any("intermediate_value" not in log for log in logs)
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
@@ -110,16 +118,20 @@ class JournalFile:
             raise self._failure
         self._lock.acquire()
         try:
-            with undisturbed():
-                _drop_torn_line(self._file)
-                self._tail = (self._file.stat().st_size, bytearray())
+            with undisturbed(), self._file.open("r+b", buffering=0) as journal:
+                self._tail = (_drop_torn_line(journal), bytearray())
                 try:
                     yield
                 finally:
                     lines, self._tail = bytes(self._tail[1]), None
-                    self._write(lines)
+                    self._write(journal, lines)
         finally:
             self._lock.release()
+
+    def settle(self) -> None:
+        """Wait until the disk holds what the file does, whoever wrote it."""
+        with self._file.open("rb") as journal:
+            os.fsync(journal.fileno())
 
     def _read(self, offset: int) -> bytes:
         tail = self._tail  # one look: another thread may end its work meanwhile
@@ -130,15 +142,14 @@ class JournalFile:
             journal.seek(offset)
             return journal.read(size - offset) + bytes(behind)
 
-    def _write(self, lines: bytes) -> None:
-        is_urgent, self._is_urgent = self._is_urgent, False
+    def _write(self, journal: io.FileIO, lines: bytes) -> None:
         if not lines:
             return
         try:
-            with self._file.open("ab", buffering=0) as journal:
-                _write_all(journal, lines)
-                if is_urgent:
-                    os.fsync(journal.fileno())
+            _write_all(journal, lines)
+            if self._is_unsettled and time.monotonic() >= self._settled + SETTLE_SECONDS:
+                os.fsync(journal.fileno())
+                self._is_unsettled, self._settled = False, time.monotonic()
         except OSError as error:
             fix = "make room there and call again: what the journal holds goes on"
             where, cause = str(self._file), error.strerror or str(error)
@@ -171,7 +182,7 @@ def undisturbed() -> Iterator[None]:
 
 def _write_all(journal: io.FileIO, lines: bytes) -> None:
     """Write *lines* to the end of the file, or nothing of them: a full disk takes a part."""
-    size, rest = journal.tell(), memoryview(lines)
+    size, rest = journal.seek(0, os.SEEK_END), memoryview(lines)
     try:
         while rest:
             rest = rest[journal.write(rest) :]
@@ -180,13 +191,17 @@ def _write_all(journal: io.FileIO, lines: bytes) -> None:
         raise
 
 
-def _drop_torn_line(file: Path) -> None:
-    """Cut off a last line that was never written to its end: the next would be lost behind it."""
-    with file.open("r+b") as journal:
-        size = journal.seek(0, os.SEEK_END)
-        if not size:
-            return
-        journal.seek(size - 1)
-        if journal.read(1) != b"\n":
-            journal.seek(0)
-            journal.truncate(journal.read().rfind(b"\n") + 1)
+def _drop_torn_line(journal: io.FileIO) -> int:
+    """Cut off a last line that was never written to its end: the next would be lost behind it.
+
+    Returns:
+        How many bytes the file holds then.
+    """
+    size = journal.seek(0, os.SEEK_END)
+    if not size:
+        return 0
+    journal.seek(size - 1)
+    if journal.read(1) != b"\n":
+        journal.seek(0)
+        size = journal.truncate(journal.readall().rfind(b"\n") + 1)
+    return size

@@ -12,7 +12,7 @@ from mlflow_ext.project.search import TRIAL_NUMBER, TRIAL_SECONDS
 from mlflow_ext.tracking.runs import MetricPoint, RunContent
 from mlflow_ext.tuning.attributes import ERROR, NON_FINITE, REASON, REPORTED_MS, STATE, TRIAL
 from mlflow_ext.tuning.mirror.place import StudyRun
-from mlflow_ext.tuning.mirror.spelling import PARAM_LENGTH, TAG_LENGTH, spell_key, spell_text
+from mlflow_ext.tuning.mirror.spelling import PARAM_LENGTH, spell_key, spell_tags, spell_text
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -30,7 +30,6 @@ def content_of(place: StudyRun, trial: FrozenTrial) -> RunContent:
     A pruned trial has no value under the metric's name: it would rank among models that saw all
     rows. Values that a chart cannot show become a tag: MLflow clips infinity and hides nan.
     """
-    tags = {**_tags_of(trial), **place.tags}
     return RunContent(
         run_id=place.child_id(trial.number),
         name=f"trial-{trial.number:04d}",
@@ -39,7 +38,7 @@ def content_of(place: StudyRun, trial: FrozenTrial) -> RunContent:
         end_ms=_milliseconds(trial.datetime_complete),
         params={spell_key(k): spell_text(v, PARAM_LENGTH) for k, v in trial.params.items()},
         metrics=[*_metrics_of(trial, place.metrics)],
-        tags={spell_key(k): spell_text(_text_of(v), TAG_LENGTH) for k, v in tags.items()},
+        tags={**spell_tags(_tags_of(trial)), **place.own_tags},
     )
 
 
@@ -65,14 +64,14 @@ def _metrics_of(trial: FrozenTrial, names: tuple[str, ...]) -> Iterator[MetricPo
             yield MetricPoint(spell_key(key), value, timestamp, step)
 
 
-def _tags_of(trial: FrozenTrial) -> dict[str, Any]:
+def _tags_of(trial: FrozenTrial) -> dict[str, str]:
     # MLflow reads meaning into names that begin with its own.
     attributes = {
-        f"trial.{key}" if key.startswith("mlflow.") else key: value
+        f"trial.{key}" if key.startswith("mlflow.") else key: _text_of(value)
         for key, value in trial.user_attrs.items()
         if key not in {ERROR, REPORTED_MS}
     }
-    own = {TRIAL: trial.number, STATE: trial.state.name}
+    own = {TRIAL: str(trial.number), STATE: trial.state.name}
     optional = {REASON: _reason_of(trial), NON_FINITE: _non_finite_of(trial)}
     return {**attributes, **own, **{key: text for key, text in optional.items() if text}}
 

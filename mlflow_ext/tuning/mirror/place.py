@@ -5,9 +5,11 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
-from mlflow_ext.tuning.attributes import RUN, STUDY, STUDY_ID
+from mlflow_ext.tuning.attributes import OWN, RUN, STUDY, STUDY_ID
+from mlflow_ext.tuning.mirror.spelling import spell_tags
 
 if TYPE_CHECKING:
     import optuna
@@ -41,8 +43,16 @@ class StudyRun:
 
     def child_id(self, number: int) -> str:
         """Return the identity that the child run of a trial has wherever the client may choose."""
-        where = uuid.uuid5(uuid.NAMESPACE_OID, f"{self.study_id}/{self.experiment_id}")
-        return uuid.uuid5(where, str(number)).hex
+        return uuid.uuid5(self._names, str(number)).hex
+
+    @cached_property
+    def own_tags(self) -> Mapping[str, str]:
+        """The tags as MLflow takes them."""
+        return spell_tags(self.tags)
+
+    @cached_property
+    def _names(self) -> uuid.UUID:
+        return uuid.uuid5(uuid.NAMESPACE_OID, f"{self.study_id}/{self.experiment_id}")
 
     def follow(self, study: optuna.Study) -> StudyRun:
         """Return this place under the run that was the last to go on with *study*.
@@ -82,11 +92,13 @@ def open_study_run(
     from mlflow.tracking.context.registry import resolve_tags
 
     own = {STUDY: study.study_name, STUDY_ID: study.user_attrs[STUDY_ID]}
+    # What `mlflow.start_run` would add: user, source, and what context plugins know. But for ours:
+    # code and environment of a trial are those of its parent, not of who shows it, maybe later.
+    context = {key: text for key, text in resolve_tags().items() if not key.startswith(OWN)}
     return StudyRun(
         client=client,
         experiment_id=parent.info.experiment_id,
         parent_run_id=parent.info.run_id,
         metrics=metrics,
-        # What `mlflow.start_run` would add: user, source, and what context plugins know.
-        tags={**resolve_tags(), PARENT: parent.info.run_id, **own},
+        tags={**context, PARENT: parent.info.run_id, **own},
     )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import posixpath
 import re
+from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 KEY_LENGTH = 250
@@ -12,6 +14,7 @@ PARAM_LENGTH = 6000
 TAG_LENGTH = 8000
 
 
+@lru_cache(maxsize=1024)  # a study says the same names for each trial
 def spell_key(name: str) -> str:
     """Return *name* as MLflow takes it; a changed one ends in a digest, so that two stay two.
 
@@ -25,6 +28,11 @@ def spell_key(name: str) -> str:
         return key
     digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
     return f"{key[: KEY_LENGTH - 9]}-{digest[:8]}"
+
+
+def spell_tags(tags: Mapping[str, str]) -> dict[str, str]:
+    """Return *tags* with names and texts as MLflow takes them."""
+    return {spell_key(key): spell_text(text, TAG_LENGTH) for key, text in tags.items()}
 
 
 def spell_text(value: Any, length: int) -> str:
