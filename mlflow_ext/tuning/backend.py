@@ -4,7 +4,8 @@ Optuna's own file backend locks, writes and waits for the disk once for every pa
 trial, and its lock is a link that a killed process leaves behind. Here whoever works on a study
 takes the lock for one piece of work, and everything the work says is written together. A process
 that is killed loses nothing of it. Only a machine that loses its power could, so the disk is waited
-for `SETTLE_SECONDS` apart; what was lost that way is run again, and MLflow never shows it before.
+for `SETTLE_SECONDS` apart. What is lost that way is run again, and nobody has seen it: who reads
+what others wrote waits for the disk first.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ import signal
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import Any, Protocol
 
 from mlflow_ext.errors import StoreUnreachableError
 
@@ -30,6 +31,12 @@ except ImportError:  # Windows
 
 
 SETTLE_SECONDS = 0.1
+OPERATION = "op_code"
+"""Key of what an entry does: of a type of Optuna's own, equal to the number that is written."""
+PLAIN = frozenset({int, float, str, bool, type(None)})
+"""Types of values that come back from JSON as they were."""
+# Made once: a study says thousands of lines.
+_encode, _decode = json.JSONEncoder(separators=(",", ":")).encode, json.JSONDecoder().decode
 
 
 class Lock(Protocol):
@@ -47,19 +54,23 @@ class KernelLock:
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        self._held: IO[bytes] | None = None
+        self._held: int | None = None
 
     def acquire(self) -> bool:
         """Wait for the lock and take it."""
-        handle = self._file.open("ab")
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        handle = os.open(self._file, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        except BaseException:  # Ctrl-C, who waits may be told to stop
+            os.close(handle)
+            raise
         self._held = handle
         return True
 
     def release(self) -> None:
         """Give the lock back."""
-        if self._held:
-            self._held.close()
+        if self._held is not None:
+            os.close(self._held)
             self._held = None
 
 
@@ -83,10 +94,16 @@ class JournalFile:
         self._lock = make_lock(file.with_suffix(".lock"))
         self._known = (0, 0)  # lines read so far, and the bytes they take
         self._tail: tuple[int, bytearray] | None = None  # size of the file, what comes behind it
+        self._plain: dict[bytes, dict[str, Any]] = {}  # lines behind it that need no decoding
         self._is_unsettled = False
         self._settled = -math.inf  # when the disk was last waited for
         self._failure: StoreUnreachableError | None = None
         file.touch()
+
+    def sizes(self) -> tuple[int, int]:
+        """Return how many bytes were read so far, and how many there are, unwritten ones too."""
+        read, tail = self._known[1], self._tail  # another thread may end its work meanwhile
+        return read, tail[0] + len(tail[1]) if tail else self._file.stat().st_size
 
     def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
         """Yield the entries behind the first *log_number_from*; a torn last line is none."""
@@ -97,16 +114,21 @@ class JournalFile:
             number, offset = number + 1, offset + len(line)
             self._known = (number, offset)
             if number > log_number_from:
-                yield json.loads(line)
+                yield self._plain.pop(line, {}) or _decode(line.decode())
 
     def append_logs(self, logs: Sequence[dict[str, Any]]) -> None:
         """Add entries: at once, or with all others when `exclusive` ends."""
-        lines = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
-        with self.exclusive():
-            if self._tail:
-                self._tail[1].extend(lines.encode())
+        if self._tail is None:
+            with self.exclusive():
+                self.append_logs(logs)
+            return
+        for log in logs:
+            line = _encode(log).encode() + b"\n"
+            self._tail[1].extend(line)
+            if all(type(value) in PLAIN for key, value in log.items() if key != OPERATION):
+                self._plain[line] = log
             # What a trial measured half-way is not worth waiting for.
-            self._is_unsettled |= any("intermediate_value" not in log for log in logs)
+            self._is_unsettled |= "intermediate_value" not in log
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
@@ -118,20 +140,16 @@ class JournalFile:
             raise self._failure
         self._lock.acquire()
         try:
-            with undisturbed(), self._file.open("r+b", buffering=0) as journal:
+            with undisturbed(), io.FileIO(self._file, "r+") as journal:
                 self._tail = (_drop_torn_line(journal), bytearray())
                 try:
                     yield
                 finally:
                     lines, self._tail = bytes(self._tail[1]), None
+                    self._plain.clear()
                     self._write(journal, lines)
         finally:
             self._lock.release()
-
-    def settle(self) -> None:
-        """Wait until the disk holds what the file does, whoever wrote it."""
-        with self._file.open("rb") as journal:
-            os.fsync(journal.fileno())
 
     def _read(self, offset: int) -> bytes:
         tail = self._tail  # one look: another thread may end its work meanwhile
@@ -139,6 +157,8 @@ class JournalFile:
         if offset >= size:
             return bytes(behind[offset - size :])
         with self._file.open("rb") as journal:
+            with suppress(OSError):  # from a place that only lets us read
+                os.fsync(journal.fileno())  # nobody is to show what a power cut takes back
             journal.seek(offset)
             return journal.read(size - offset) + bytes(behind)
 

@@ -130,7 +130,7 @@ class Desk:
             return None
         if self._search.sampler == "grid" and not self._queue_point():
             return None
-        self._study.sampler = make_sampler(self._search, begun)
+        self._study.sampler = make_sampler(self._search, begun, self._study.sampler)
         return self._study.ask()
 
     def _count_begun(self) -> int:

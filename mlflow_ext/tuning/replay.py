@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from mlflow_ext.tuning.backend import JournalFile
 
 
+ENDED = tuple(state for state in TrialState if state.is_finished())
+
+
 class StudyJournal(JournalStorage):
     """A journal that looks again only at trials that may have changed.
 
@@ -31,6 +34,7 @@ class StudyJournal(JournalStorage):
         self._listing = threading.Lock()
         self._listed: dict[int, list[FrozenTrial]] = defaultdict(list)
         self._open: dict[int, set[int]] = defaultdict(set)
+        self._file, self._seen = file, defaultdict[int, int](int)
         super().__init__(file)  # type: ignore[arg-type]
 
     def get_all_trials(
@@ -40,14 +44,18 @@ class StudyJournal(JournalStorage):
         states: Container[TrialState] | None = None,
     ) -> list[FrozenTrial]:
         """List the trials of a study, those in *states* alone where they are given."""
-        wanted = [state for state in TrialState if states is None or state in states]
         with self._listing:
-            self._update(study_id)
+            read, size = self._file.sizes()
+            if self._seen[study_id] != size:
+                self._update(study_id)
+                self._seen[study_id] = read  # what was read meanwhile is looked at next time
             trials, still_open = self._listed[study_id], sorted(self._open[study_id])
-            if not any(state.is_finished() for state in wanted):
-                found = [trials[n] for n in still_open if trials[n].state in wanted]
+            if states is None:
+                found = list(trials)
+            elif not any(state in states for state in ENDED):
+                found = [trials[n] for n in still_open if trials[n].state in states]
             else:
-                found = [t for t in trials if t.state in wanted] if states else list(trials)
+                found = [t for t in trials if t.state in states]
         return copy.deepcopy(found) if deepcopy else found
 
     def _update(self, study_id: int) -> None:

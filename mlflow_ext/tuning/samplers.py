@@ -26,10 +26,17 @@ PERCENTILE = 25.0  # of the trials that got as far, those that the pruner 'perce
 MOST_POINTS = 100_000  # of a grid; they are listed in memory
 
 
-def make_sampler(search: Search, ordinal: int) -> optuna.samplers.BaseSampler:
+def make_sampler(
+    search: Search, ordinal: int, last: optuna.samplers.BaseSampler | None = None
+) -> optuna.samplers.BaseSampler:
     """Make the sampler of the trial that follows *ordinal* others.
 
     A grid needs none: its points are queued (`next_point`).
+
+    Args:
+        search: Names the kind and the seed.
+        ordinal: Number of trials before, at least 0.
+        last: The sampler of the trial before, which is over; it may be used again.
     """
     import numpy as np
     import optuna
@@ -56,6 +63,10 @@ def make_sampler(search: Search, ordinal: int) -> optuna.samplers.BaseSampler:
             warn_asynchronous_seeding=False,
             warn_independent_sampling=False,
         )
+    if type(last) is optuna.samplers.RandomSampler:
+        # A new one asks the machine for randomness before it takes the seed, which is slow.
+        last._rng.rng.seed(seed)
+        return last
     return optuna.samplers.RandomSampler(seed=seed)
 
 

@@ -13,7 +13,13 @@ from mlflow_ext.errors import NoTrialCompletedError, SearchError
 from mlflow_ext.project import Aim, Choices, Constraint, FloatRange, IntRange
 from mlflow_ext.tuning.attributes import EXCESS
 from mlflow_ext.tuning.journal import begin_study, open_store, open_study
-from mlflow_ext.tuning.samplers import MOST_POINTS, STAGNATION, list_points, make_pruner
+from mlflow_ext.tuning.samplers import (
+    MOST_POINTS,
+    STAGNATION,
+    list_points,
+    make_pruner,
+    make_sampler,
+)
 from mlflow_ext.tuning.space import suggest
 from mlflow_ext.tuning.study import run_study
 
@@ -58,6 +64,20 @@ def test_a_grid_begun_with_few_trials_is_spread_by_its_seed(tmp_path):
         firsts.append([trial.params for trial in trials_of(tmp_path / str(seed), **kinds)])
 
     assert firsts[0] != firsts[1]
+
+
+@pytest.mark.parametrize("sampler", ["random", "tpe", "qmc", "cmaes", "nsga2"])
+def test_a_sampler_that_comes_after_another_proposes_what_a_new_one_would(sampler):
+    search = replace(SEARCH, sampler=sampler)
+
+    def propose(*last):
+        study = optuna.create_study(sampler=make_sampler(search, 3, *last))
+        return suggest(study.ask(), SEARCH.space)
+
+    used = make_sampler(search, 2)
+    suggest(optuna.create_study(sampler=used).ask(), SEARCH.space)
+
+    assert propose(used) == propose(used) == propose()
 
 
 def test_a_grid_too_large_to_list_is_refused():

@@ -1,6 +1,7 @@
 """Where a study lies: a file in Optuna's own format, or a database that machines share."""
 
 import multiprocessing
+import os
 import signal
 import threading
 import time
@@ -18,7 +19,7 @@ from wide_study import NAME, SEARCH, Bowl
 from mlflow_ext.errors import SearchError, StoreUnreachableError
 from mlflow_ext.tuning import heartbeat
 from mlflow_ext.tuning.attributes import ALIVE, OWNER, RETRY_OF
-from mlflow_ext.tuning.backend import JournalFile
+from mlflow_ext.tuning.backend import SETTLE_SECONDS, JournalFile
 from mlflow_ext.tuning.journal import open_store, open_study
 from mlflow_ext.tuning.stores import DatabaseStore, JournalStore
 from mlflow_ext.tuning.study import run_study
@@ -50,6 +51,46 @@ def test_entries_are_written_together_when_the_work_ends_even_by_an_error(tmp_pa
         raise ZeroDivisionError
 
     assert list(reader.read_logs(0)) == [{"a": 1}, {"a": 2}]
+
+
+@pytest.fixture
+def waits(monkeypatch):
+    """How much each file held when this process waited for the disk."""
+    seen, fsync = [], os.fsync
+
+    def watch(handle):
+        fsync(handle)
+        seen.append(os.fstat(handle).st_size)
+
+    monkeypatch.setattr(os, "fsync", watch)
+    return seen
+
+
+def test_quick_pieces_of_work_wait_for_the_disk_together(tmp_path, waits):
+    file, begin = JournalFile(tmp_path / "a.journal"), time.monotonic()
+    for number in range(300):
+        file.append_logs([{"n": number}])
+    at_most = 1 + (time.monotonic() - begin) / SETTLE_SECONDS
+    assert 1 <= len(waits) <= at_most
+    time.sleep(SETTLE_SECONDS)
+    file.append_logs([{"intermediate_value": 1.0}])  # which alone would not wait
+
+    assert waits[-1] == (tmp_path / "a.journal").stat().st_size
+
+
+def test_who_reads_what_others_wrote_waits_for_the_disk_first(tmp_path, waits):
+    file, reader = (JournalFile(tmp_path / "a.journal") for _ in range(2))
+    file.append_logs([{"n": 1}])
+    file.append_logs([{"n": 2}])
+    size = (tmp_path / "a.journal").stat().st_size
+    assert waits[-1] < size
+    read = reader.read_logs(0)
+
+    assert next(read) == {"n": 1}
+    assert waits[-1] == size
+    before = len(waits)
+    assert [*read, *reader.read_logs(2)] == [{"n": 2}]
+    assert len(waits) == before
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -114,6 +155,20 @@ def test_trials_are_listed_as_optuna_lists_them_while_others_change_them(tmp_pat
             others.enqueue_trial({"x": 0.1})
         for states in kinds:
             assert ours.get_trials(states=states) == theirs.get_trials(states=states)
+
+
+def test_a_torn_line_that_gives_way_to_others_of_its_length_is_looked_behind(tmp_path):
+    ours, others = (open_study(SEARCH, NAME, tmp_path) for _ in range(2))
+    [file] = tmp_path.glob("*.journal")
+    assert ours.get_trials() == []
+    whole = file.read_bytes()
+    others.ask()
+    line = file.read_bytes()[len(whole) :]
+    file.write_bytes(whole + b"x" * len(line))
+    assert ours.get_trials() == []
+    file.write_bytes(whole + line)
+
+    assert len(ours.get_trials()) == 1
 
 
 def share(url, folder):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import uuid
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -42,8 +42,12 @@ class StudyRun:
         return self.tags[STUDY]
 
     def child_id(self, number: int) -> str:
-        """Return the identity that the child run of a trial has wherever the client may choose."""
-        return uuid.uuid5(self._names, str(number)).hex
+        """Return the identity that the child run of a trial has wherever the client may choose.
+
+        Those of a study differ in their ends alone: they lie side by side in every index of a
+        database, which makes writing them quick however many runs there are.
+        """
+        return f"{self._names}{number:08x}"
 
     @cached_property
     def own_tags(self) -> Mapping[str, str]:
@@ -51,8 +55,9 @@ class StudyRun:
         return spell_tags(self.tags)
 
     @cached_property
-    def _names(self) -> uuid.UUID:
-        return uuid.uuid5(uuid.NAMESPACE_OID, f"{self.study_id}/{self.experiment_id}")
+    def _names(self) -> str:
+        where = f"{self.study_id}/{self.experiment_id}"
+        return hashlib.sha256(where.encode()).hexdigest()[:24]
 
     def follow(self, study: optuna.Study) -> StudyRun:
         """Return this place under the run that was the last to go on with *study*.

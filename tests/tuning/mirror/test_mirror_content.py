@@ -2,6 +2,7 @@
 
 import math
 import re
+from dataclasses import replace
 
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
@@ -98,7 +99,7 @@ def test_values_no_chart_can_show_are_named_instead_of_falsified(trials):
 def test_every_objective_has_a_metric_of_its_own():
     trial = create_trial(values=[0.5, math.inf, 3.0])
     names = ("roc_auc", "brier", "seconds")
-    run = content_of(StudyRun(**{**vars(PLACE), "metrics": names}), trial)
+    run = content_of(replace(PLACE, metrics=names), trial)
 
     assert [values(run, name)[0][1] for name in ("roc_auc", "seconds")] == [0.5, 3.0]
     assert values(run, "brier") == []
@@ -171,10 +172,18 @@ def test_a_trial_that_was_pruned_before_any_step_says_so():
 
 
 def test_a_trial_has_one_identity_in_an_experiment_whoever_asks(trials):
-    elsewhere = StudyRun(**{**vars(PLACE), "experiment_id": "8"})
-    later = StudyRun(**{**vars(PLACE), "parent_run_id": "q" * 32})
+    elsewhere = replace(PLACE, experiment_id="8")
+    later = replace(PLACE, parent_run_id="q" * 32)
     ids = [content_of(PLACE, trial).run_id for trial in trials]
 
     assert len(set(ids)) == len(trials)
     assert [content_of(later, trial).run_id for trial in trials] == ids
     assert not {content_of(elsewhere, trial).run_id for trial in trials} & set(ids)
+
+
+def test_the_children_of_a_study_lie_side_by_side_in_the_order_of_their_trials():
+    ids = [PLACE.child_id(number) for number in (0, 9, 10, 255, 256, 2**32 - 1)]
+
+    assert ids == sorted(ids)
+    assert len({run_id[:24] for run_id in ids}) == 1
+    assert all(re.fullmatch("[0-9a-f]{32}", run_id) for run_id in ids)

@@ -47,6 +47,16 @@ def test_each_finished_trial_gets_one_child_and_again_changes_nothing(place, stu
     assert contents(place) == before
 
 
+def test_code_and_environment_are_said_by_the_parent_and_not_by_who_shows_its_trials(place, study):
+    sync(place, study)
+    parent = place.client.get_run(place.parent_run_id).data.tags
+
+    assert {"mlflow_ext.python", "mlflow_ext.command", "mlflow.user"} <= parent.keys()
+    for child in children(place):
+        assert child.data.tags["mlflow.user"] == parent["mlflow.user"]
+        assert not {"mlflow_ext.python", "mlflow_ext.command"} & child.data.tags.keys()
+
+
 def test_more_trials_than_one_step_holds_get_their_children(place, study):
     for number in range(2 * TRIALS_PER_STEP):
         study.add_trial(create_trial(value=float(number)))
