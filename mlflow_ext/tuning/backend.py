@@ -97,6 +97,7 @@ class JournalFile:
         self._plain: dict[bytes, dict[str, Any]] = {}  # lines behind it that need no decoding
         self._is_unsettled = False
         self._settled = -math.inf  # when the disk was last waited for
+        self._has_read = False  # what others may have written, since it was last settled
         self._failure: StoreUnreachableError | None = None
         file.touch()
 
@@ -151,14 +152,21 @@ class JournalFile:
         finally:
             self._lock.release()
 
+    def settle(self) -> None:
+        """Wait for the disk to hold what was read: nobody is to show what a power cut takes."""
+        if self._has_read:
+            self._has_read = False
+            # A place that only lets us read may not let us wait either.
+            with suppress(OSError), self._file.open("rb") as journal:
+                os.fsync(journal.fileno())
+
     def _read(self, offset: int) -> bytes:
         tail = self._tail  # one look: another thread may end its work meanwhile
         size, behind = tail if tail else (self._file.stat().st_size, bytearray())
         if offset >= size:
             return bytes(behind[offset - size :])
+        self._has_read = True
         with self._file.open("rb") as journal:
-            with suppress(OSError):  # from a place that only lets us read
-                os.fsync(journal.fileno())  # nobody is to show what a power cut takes back
             journal.seek(offset)
             return journal.read(size - offset) + bytes(behind)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ from mlflow_ext.tuning.space import is_whole, suggest
 
 if TYPE_CHECKING:
     import optuna
-    from optuna.trial import FrozenTrial
+    from optuna.trial import FrozenTrial, TrialState
 
     from mlflow_ext.project import Search
     from mlflow_ext.tuning.stores import StudyStore
@@ -99,7 +99,7 @@ class Desk:
                     trial.report(value, step)
             for key, value in outcome.attributes.items():
                 trial.set_user_attr(key, value)
-            self._study.tell(trial, outcome.values or None, TrialState[outcome.state])
+            _tell(self._study, trial, outcome.values or None, TrialState[outcome.state])
 
     def repeat(self, numbers: Collection[int], *, blame: int) -> None:
         """Have trials that were given out repeated later.
@@ -181,10 +181,9 @@ class Desk:
         """Queue every running trial that *is_over* again, and end it."""
         from optuna.trial import TrialState
 
-        repeated = self._list_repeated()
-        for trial in self._list_open("RUNNING"):
-            if not is_over(trial):
-                continue
+        over = [trial for trial in self._list_open("RUNNING") if is_over(trial)]
+        repeated = self._list_repeated() if over else set()
+        for trial in over:
             attempt = trial.user_attrs.get(ATTEMPT, 1) + blame
             # First queued, then ended: a crash in between loses nothing.
             if trial.number not in repeated and attempt <= MAX_ATTEMPTS:
@@ -193,3 +192,15 @@ class Desk:
                 attributes: dict[str, Any] = {RETRY_OF: trial.number, ATTEMPT: attempt}
                 self._study.enqueue_trial(params, user_attrs=attributes)
             self._study.tell(trial.number, state=TrialState.FAIL)
+
+
+def _tell(
+    study: optuna.Study, trial: optuna.Trial, values: Sequence[float] | None, state: TrialState
+) -> None:
+    """Tell *study* how a trial has ended, without the deep copy of it that Optuna would return."""
+    try:
+        from optuna.study._tell import _tell_with_warning as tell
+    except ImportError:  # it is Optuna's own affair
+        study.tell(trial, values, state)
+    else:
+        tell(study, trial, values, state)

@@ -49,6 +49,7 @@ class StudyJournal(JournalStorage):
             if self._seen[study_id] != size:
                 self._update(study_id)
                 self._seen[study_id] = read  # what was read meanwhile is looked at next time
+                self._file.settle()
             trials, still_open = self._listed[study_id], sorted(self._open[study_id])
             if states is None:
                 found = list(trials)

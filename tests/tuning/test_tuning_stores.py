@@ -78,18 +78,18 @@ def test_quick_pieces_of_work_wait_for_the_disk_together(tmp_path, waits):
     assert waits[-1] == (tmp_path / "a.journal").stat().st_size
 
 
-def test_who_reads_what_others_wrote_waits_for_the_disk_first(tmp_path, waits):
-    file, reader = (JournalFile(tmp_path / "a.journal") for _ in range(2))
-    file.append_logs([{"n": 1}])
-    file.append_logs([{"n": 2}])
-    size = (tmp_path / "a.journal").stat().st_size
-    assert waits[-1] < size
-    read = reader.read_logs(0)
-
-    assert next(read) == {"n": 1}
-    assert waits[-1] == size
+def test_who_lists_trials_of_others_waits_for_the_disk_first(tmp_path, waits):
+    ours, others = (open_study(SEARCH, NAME, tmp_path) for _ in range(2))
+    [file] = tmp_path.glob("*.journal")
+    ours.get_trials()
+    others.tell(others.ask(), 1.0)
+    others.tell(others.ask(), 2.0)
+    assert waits[-1] < file.stat().st_size
+    assert [trial.value for trial in ours.get_trials()] == [1.0, 2.0]
+    assert waits[-1] == file.stat().st_size
     before = len(waits)
-    assert [*read, *reader.read_logs(2)] == [{"n": 2}]
+    assert len(ours.get_trials()) == 2
+
     assert len(waits) == before
 
 

@@ -25,7 +25,7 @@ def draft(number, text=ODD, version=1):
         model=text,
         caller=Caller(actor=text, client=text, is_claimed=bool(number % 2)),
         time_ms=2**53 + number,
-        body={text: [text, None, 0.1, 1e300, {"deep": number}]},
+        body={text: [text, "\0", None, 0.1, 1e300, {"deep": number}]},
         version=version,
         version_created_ms=version,
         stage="Canary 'é'" if version else None,

@@ -11,6 +11,7 @@ import pytest
 from browsers import choose_old_registry, open_browser, open_page
 from judged_models import declare, fit, register
 from playwright.sync_api import expect
+from served_shop import ServedShop
 from servers import OUR_SCRIPT, gated_server, running
 
 pytestmark = pytest.mark.slow
@@ -113,3 +114,49 @@ def test_the_dialog_for_aliases_shows_the_refusal(url, page):
     expect(dialog).to_contain_text(REFUSAL.format(2))
     client = mlflow.MlflowClient(url, url)
     assert client.get_model_version(MODEL, "2").aliases == []
+
+
+@pytest.fixture(scope="module")
+def shop(url, folder):
+    return ServedShop(url, folder)
+
+
+@pytest.fixture
+def live(url, shop):
+    """The page of a version that is in Production, and the name of its model."""
+    model = shop.add_model()
+    assert shop.judge(1, model)[0] == 200
+    shop.client.set_registered_model_alias(model, "champion", "1")
+    return f"{url}/#/models/{model}/versions/1", model
+
+
+def test_the_dialog_for_aliases_does_not_take_the_alias_of_what_is_in_production(shop, live, page):
+    address, model = live
+    page.goto(address)
+    page.get_by_role("button", name="Edit aliases").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_role("combobox").press("Backspace")
+    dialog.get_by_role("button", name="Save aliases").click()
+    expect(dialog).to_contain_text("goes with stage Production, which version 1 holds")
+    assert shop.client.get_model_version(model, "1").aliases == ["champion"]
+
+
+def test_a_forged_tag_is_refused_where_tags_are_added(shop, live, page):
+    address, model = live
+    page.goto(address)
+    page.get_by_role("button", name="Tags").click()
+    page.get_by_placeholder("Name").fill("mlflow_ext.gate.metrics")
+    page.get_by_placeholder("Value").fill("passed")
+    page.get_by_role("button", name="Add", exact=True).click()
+    said = "tag 'mlflow_ext.gate.metrics' is kept by the registry"
+    expect(page.locator("body")).to_contain_text(said)
+    assert shop.client.get_model_version(model, "1").tags == {}
+
+
+def test_pages_offer_no_deletion_of_what_is_in_production(live, page):
+    address, _ = live
+    for where in (address, address.removesuffix("/versions/1")):
+        page.goto(where)
+        page.get_by_label("Open header dropdown menu").click()
+        delete = page.get_by_role("menuitem", name="Delete")
+        expect(delete).to_have_attribute("aria-disabled", "true")
