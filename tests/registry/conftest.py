@@ -2,6 +2,7 @@
 
 import shutil
 
+import mlflow
 import pytest
 from cryptography.fernet import Fernet
 from gated_shop import GatedShop
@@ -42,6 +43,15 @@ def gated(mlflow_database, server_key, tmp_path):
     shop = GatedShop(mlflow_database, tmp_path)
     yield shop
     shop.store._dispose_engine()
+
+
+@pytest.fixture
+def laptop(gated):
+    """The database of the gated registry holds the runs too, as where there is no server."""
+    before = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(gated.uri)
+    yield gated
+    mlflow.set_tracking_uri(before)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -172,10 +172,7 @@ def test_history_of_a_deleted_model_does_not_help_its_namesake(judged, refused):
     assert "another version 1, made at another time" in refused(judged.promote, 1)
 
 
-def test_a_copy_of_a_promoted_version_has_no_evidence(judged, refused, monkeypatch):
-    import mlflow
-
-    monkeypatch.setattr(mlflow.tracking._tracking_service.utils, "_tracking_uri", judged.uri)
+def test_a_copy_of_a_promoted_version_has_no_evidence(laptop, judged, refused):
     copy = judged.client.copy_model_version("models:/delay/1", "copied")
     assert "no report" in refused(judged.promote, int(copy.version), "copied")
 
@@ -228,10 +225,7 @@ def test_prompts_work_as_without_a_gate(gated):
     assert gated.lines() == []
 
 
-def test_metrics_that_are_logged_after_the_fact_are_no_evidence(gated, refused, monkeypatch):
-    import mlflow
-
-    monkeypatch.setattr(mlflow.tracking._tracking_service.utils, "_tracking_uri", gated.uri)
+def test_metrics_that_are_logged_after_the_fact_are_no_evidence(laptop, gated, refused):
     experiment = gated.client.create_experiment("e", str(gated.folder / "artifacts"))
     run = gated.client.create_run(experiment)
     model = gated.client.create_logged_model(experiment, source_run_id=run.info.run_id)

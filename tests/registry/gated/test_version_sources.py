@@ -1,6 +1,5 @@
 """A version that was registered by ``runs:/`` on a laptop, where no server resolves the address."""
 
-import mlflow
 import pytest
 from gated_shop import MODEL
 
@@ -8,9 +7,8 @@ from mlflow_ext.registry.gated.sources import find_place
 
 
 @pytest.fixture
-def run(gated, monkeypatch):
+def run(laptop, gated):
     """A run with the files of a model."""
-    monkeypatch.setattr(mlflow.tracking._tracking_service.utils, "_tracking_uri", gated.uri)
     experiment = gated.client.create_experiment("e", (gated.folder / "artifacts").as_uri())
     run = gated.client.create_run(experiment)
     gated.client.log_text(run.info.run_id, "flavors: {}", "model/MLmodel")
