@@ -17,7 +17,10 @@ from mlflow_ext.errors import MlflowExtError
 from mlflow_ext.tuning.rows import Tables
 
 if TYPE_CHECKING:
+    from mlflow import ActiveRun
+
     from mlflow_ext.project import Search
+    from mlflow_ext.tuning.stores import StudyStore
     from mlflow_ext.tuning.study import StudyResult
     from mlflow_ext.tuning.trials import Objective
 
@@ -83,42 +86,48 @@ def tune(task: TuningTask) -> StudyResult:
             search or on other rows.
         TableError: A table is empty or its target has one class.
         UnknownNameError: There are fresh rows, and a metric that they cannot be scored with.
+        StoreUnreachableError: The place of the study does not answer, or has ceased to.
         MlflowExtError: No MLflow run is active.
     """
     import mlflow
 
-    from mlflow_ext.tracking.patience import impatient
-    from mlflow_ext.tuning.conclusion import Conclusion
-    from mlflow_ext.tuning.desk import Desk
-    from mlflow_ext.tuning.journal import (
-        begin_study,
-        keep_budget,
-        open_store,
-        open_study,
-        quiet_optuna,
-    )
-    from mlflow_ext.tuning.mirror import following, open_study_run
-    from mlflow_ext.tuning.progress import Goal, showing
+    from mlflow_ext.tuning.journal import open_store
     from mlflow_ext.tuning.rescoring import check_metrics
-    from mlflow_ext.tuning.rows import bind_rows, check_tables
-    from mlflow_ext.tuning.sessions import settle_dead, working
+    from mlflow_ext.tuning.rows import check_tables
     from mlflow_ext.tuning.space import check_search
-    from mlflow_ext.tuning.study import run_trials
+    from mlflow_ext.tuning.stores import reaching
 
-    search = task.search
-    check_search(search)
-    check_tables(task.tables, search)
+    check_search(task.search)
+    check_tables(task.tables, task.search)
     if task.fresh:
-        check_metrics(search)
+        check_metrics(task.search)
     parent = mlflow.active_run()
     if parent is None:
         raise MlflowExtError("no MLflow run is active", "an active run", "use mlflow.start_run()")
-    store = open_store(search, task.name, task.storage_dir)
+    store = open_store(task.search, task.name, task.storage_dir)
+    with reaching(store.where):
+        return _go_on(task, store, parent)
+
+
+def _go_on(task: TuningTask, store: StudyStore, parent: ActiveRun) -> StudyResult:
+    from mlflow import MlflowClient
+
+    from mlflow_ext.tracking.patience import impatient
+    from mlflow_ext.tuning.conclusion import Conclusion
+    from mlflow_ext.tuning.desk import Desk
+    from mlflow_ext.tuning.journal import begin_study, keep_budget, open_study, quiet_optuna
+    from mlflow_ext.tuning.mirror import following, open_study_run
+    from mlflow_ext.tuning.progress import Goal, showing
+    from mlflow_ext.tuning.rows import bind_rows
+    from mlflow_ext.tuning.sessions import settle_dead, working
+    from mlflow_ext.tuning.study import run_trials
+
+    search = task.search
     study = begin_study(store, search, task.name, task.first)
     bind_rows(study, task.tables)
     keep_budget(study, search)
     metrics = [aim.metric for aim in search.aims]
-    place = open_study_run(mlflow.MlflowClient(), parent, study, *metrics)
+    place = open_study_run(MlflowClient(), parent, study, *metrics)
     # A handle of its own: what looks on sees what is written, not what is about to be.
     seen = open_study(search, task.name, task.storage_dir)
     goal = Goal(n_trials=search.n_trials, timeout=search.timeout)

@@ -22,6 +22,10 @@ BUDGET = OWN + "budget"
 RESCORED = OWN + "rescored"
 """What fresh rows said of the best trials when the study last ended."""
 
+# Where machines share a study through a proxy, which keeps no lock.
+TICKETS = OWN + "tickets of "
+"""Before the name of a study: the study whose trials are the tickets of its lock."""
+
 # In a trial; tags of its child run too.
 OWNER = OWN + "owner"
 """The process that runs the trial, as `mlflow_ext.process.current_process` names it."""

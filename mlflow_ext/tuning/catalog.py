@@ -1,6 +1,6 @@
 """The studies that there are, read only: nothing is begun, mended or locked.
 
-A study is looked for in a folder of journals, or in a database that Optuna knows.
+A study is looked for in a folder of journals, in a database that Optuna knows, or behind its proxy.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlflow_ext.errors import SearchError, StoreUnreachableError, UnknownNameError
+from mlflow_ext.errors import MlflowExtError, SearchError, StoreUnreachableError, UnknownNameError
 from mlflow_ext.tracking.address import hide_password
-from mlflow_ext.tuning.attributes import DEFINITION
+from mlflow_ext.tuning.attributes import DEFINITION, TICKETS
 from mlflow_ext.tuning.journal import quiet_optuna
 from mlflow_ext.tuning.leaderboard import count_states, find_best, metric_names
 from mlflow_ext.tuning.stores import journal_file
@@ -146,7 +146,11 @@ def _load(source: str) -> list[optuna.Study]:
     with quiet_optuna(), _reading(source):
         storage = _open_storage(source)
         names = optuna.get_all_study_names(storage)
-        studies = [optuna.load_study(study_name=name, storage=storage) for name in names]
+        studies = [
+            optuna.load_study(study_name=name, storage=storage)
+            for name in names
+            if not name.startswith(TICKETS)
+        ]
         for study in studies:
             study.get_trials(deepcopy=False)  # a database is asked here
         return studies
@@ -155,6 +159,10 @@ def _load(source: str) -> list[optuna.Study]:
 def _open_storage(source: str) -> optuna.storages.BaseStorage:
     import optuna
 
+    from mlflow_ext.tuning.proxy import is_proxy, open_proxy
+
+    if is_proxy(source):
+        return open_proxy(source)
     if "://" in source:
         return optuna.storages.RDBStorage(source, skip_table_creation=True)
     # Optuna's own: the one that searches use cuts off a torn line, which a reader has no right to.
@@ -166,6 +174,8 @@ def _open_storage(source: str) -> optuna.storages.BaseStorage:
 def _reading(source: str) -> Iterator[None]:
     try:
         yield
+    except MlflowExtError:
+        raise
     except UNREADABLE as error:
         if "://" in source:
             raise _unreachable(source, error) from error

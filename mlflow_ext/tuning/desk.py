@@ -11,9 +11,10 @@ import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from mlflow_ext.process import current_process
-from mlflow_ext.tuning.attributes import ATTEMPT, OWNER, RETRY_OF
+from mlflow_ext.tuning.attributes import ATTEMPT, OWNER, RETRY_OF, STUDY_ID
 from mlflow_ext.tuning.heartbeat import beating, has_died
 from mlflow_ext.tuning.samplers import has_stagnated, make_pruner, make_sampler, next_point
 from mlflow_ext.tuning.space import is_whole, suggest
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from mlflow_ext.project import Search
     from mlflow_ext.tuning.stores import StudyStore
     from mlflow_ext.tuning.trials import Claim, Outcome, Reports
+
+# Of this process, so that each knows what the others have given out.
+_desks: WeakSet[Desk] = WeakSet()
 
 # Parameters that end a process (out of memory, a crash in C) must not end every one that resumes.
 MAX_ATTEMPTS = 5
@@ -54,12 +58,14 @@ class Desk:
     def __init__(self, store: StudyStore, study: optuna.Study, search: Search) -> None:
         self._store, self._study, self._search = store, study, search
         self._study.pruner = make_pruner(search)
+        self._study_id = study.user_attrs.get(STUDY_ID)
         self._deadline = time.monotonic() + (search.timeout or math.inf)
         self._owner = current_process()
         self._given: dict[int, optuna.Trial] = {}
         self._has_begun = False
         self._seen = 0
         self._repeated: set[int] = set()
+        _desks.add(self)
 
     def exclusive(self) -> AbstractContextManager[None]:
         """Keep other processes off; in a journal, all that is said inside is one write."""
@@ -115,8 +121,11 @@ class Desk:
 
     def abandon(self) -> None:
         """Have everything repeated that is still out: no trial is to blame for what ends us."""
-        if self._given:
-            self.repeat(tuple(self._given), blame=0)
+        try:
+            if self._given:
+                self.repeat(tuple(self._given), blame=0)
+        finally:  # where that could not be written, who goes on does it, in this process too
+            self._given.clear()
 
     def _is_over(self) -> bool:
         # The first one always begins: a budget too small for any would never end.
@@ -174,8 +183,11 @@ class Desk:
 
     def _is_orphan(self, trial: FrozenTrial) -> bool:
         owner = trial.user_attrs.get(OWNER)
+        if owner == self._owner:
+            mine = (desk for desk in _desks if desk._study_id == self._study_id)
+            return not any(trial.number in desk._given for desk in mine)
         # A process names itself while it holds the lock, so whoever did not is gone.
-        return trial.number not in self._given and (owner is None or has_died(self._study, owner))
+        return owner is None or has_died(self._study, owner)
 
     def _repeat(self, is_over: Callable[[FrozenTrial], bool], blame: int) -> None:
         """Queue every running trial that *is_over* again, and end it."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -56,17 +56,29 @@ def beating(study: optuna.Study) -> Iterator[None]:
     Args:
         study: In a database; two threads may not write to one journal.
     """
-    process, over = current_process(), threading.Event()
+    key = ALIVE + current_process()
 
     def beat() -> None:
+        study.set_user_attr(key, time.time())
+
+    beat()
+    with repeating(beat):
+        yield
+
+
+@contextmanager
+def repeating(beat: Callable[[], None]) -> Iterator[None]:
+    """Call *beat* every `BEAT_SECONDS` from another thread, until the block ends."""
+    over = threading.Event()
+
+    def repeat() -> None:
         while not over.wait(BEAT_SECONDS):
             try:
-                study.set_user_attr(ALIVE + process, time.time())
+                beat()
             except Exception as error:  # the database is away: the search itself will say so
                 _logger.warning("no sign of life could be written: %s", error)
 
-    study.set_user_attr(ALIVE + process, time.time())
-    thread = threading.Thread(target=beat, daemon=True)
+    thread = threading.Thread(target=repeat, daemon=True)
     thread.start()
     try:
         yield

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from mlflow_ext.errors import SearchError, StoreUnreachableError
 from mlflow_ext.settings import validate
 from mlflow_ext.tuning.attributes import BUDGET, DEFINITION, STUDY_ID
-from mlflow_ext.tuning.stores import StudyStore, find_store, journal_file
+from mlflow_ext.tuning.stores import StudyStore, find_store, journal_file, reaching
 
 if TYPE_CHECKING:
     import optuna
@@ -142,18 +142,13 @@ def quiet_optuna() -> Iterator[None]:
 
 @contextmanager
 def _readable(where: str) -> Iterator[None]:
-    from sqlalchemy.exc import SQLAlchemyError
-
     try:
-        yield
+        with reaching(where):
+            yield
     except OSError as error:
         what = "study journal" if where.endswith(".journal") else "study database"
         fix = "choose a folder that can be written"
         raise StoreUnreachableError(what, where, str(error), fix) from error
-    except SQLAlchemyError as error:
-        cause = str(error).partition("\n")[0]
-        fix = "start it, or correct 'storage' in project.yaml"
-        raise StoreUnreachableError("study database", where, cause, fix) from error
     except (ValueError, KeyError) as error:
         found = f"the study journal {where} is damaged: {error!r}"
         raise SearchError(found, "one JSON object a line", "choose another study name") from error

@@ -1,16 +1,17 @@
-"""Where the truth about a study lies: a journal file, or a database that several machines share."""
+"""Where the truth about a study lies: a journal file, or a place that several machines share."""
 
 from __future__ import annotations
 
 import hashlib
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from mlflow_ext.errors import SearchError
+from mlflow_ext.errors import SearchError, StoreUnreachableError
 from mlflow_ext.tuning.backend import JournalFile, make_lock
 
 if TYPE_CHECKING:
@@ -68,7 +69,6 @@ class DatabaseStore:
         from sqlalchemy.engine import make_url
 
         address = make_url(url)
-        _check_kind(address)
         self._url, self._is_held = url, False
         self.where = address.render_as_string(hide_password=True)
         digest = hashlib.sha256(encode_name(name)).digest()
@@ -118,13 +118,14 @@ class DatabaseStore:
 
 
 def find_store(search: Search, name: str, storage_dir: Path) -> StudyStore:
-    """Return the place of study *name*: the database that *search* names, or a journal file.
+    """Return the place of study *name*: what *search* names, or a journal file.
 
     Raises:
         OSError: The folder of the journal cannot be written.
+        SearchError: The place that is named cannot hold a study.
     """
     if search.storage:
-        return DatabaseStore(search.storage, name)
+        return _find_shared_store(search.storage, name)
     storage_dir.mkdir(parents=True, exist_ok=True)
     return JournalStore(journal_file(name, storage_dir))
 
@@ -140,21 +141,52 @@ def journal_file(name: str, storage_dir: Path) -> Path:
     return storage_dir / f"{readable or 'study'}-{digest}.journal"
 
 
+def _find_shared_store(url: str, name: str) -> StudyStore:
+    from sqlalchemy.engine import make_url
+
+    from mlflow_ext.tuning.proxy import ProxyStore, is_proxy
+
+    encode_name(name)
+    if is_proxy(url):
+        return ProxyStore(url, name)
+    _check_kind(make_url(url))
+    return DatabaseStore(url, name)
+
+
 def _check_kind(address: URL) -> None:
     kind = address.get_backend_name()
-    known = f"the URL of a database: sqlite:///FILE or one of {', '.join(SESSION_LOCKS)}"
-    if kind == "grpc":
-        raise SearchError(
-            "search.storage is a gRPC proxy of Optuna, which answers for each value one by one",
-            known,
-            "write the URL of the database behind the proxy: one process of each machine asks it",
-        )
+    known = f"the URL of a database, sqlite:///FILE or one of {', '.join(SESSION_LOCKS)}, "
+    known += "or grpc://HOST:PORT"
     if kind == "sqlite" and address.database in (None, "", ":memory:"):
         found = "search.storage is a database in memory, which ends with its process"
         raise SearchError(found, known, "name a file, or leave 'storage' out")
     if kind not in ("sqlite", *SESSION_LOCKS):
         found = f"search.storage is a database of kind '{kind}'"
         raise SearchError(found, known, "write such a URL, or leave 'storage' out")
+
+
+@contextmanager
+def reaching(where: str) -> Iterator[None]:
+    """Say that the shared place of a study does not answer, when that ends the block.
+
+    Args:
+        where: The place, in words.
+
+    Raises:
+        StoreUnreachableError: The database or proxy has gone, or refuses.
+    """
+    from optuna.exceptions import StorageInternalError
+    from sqlalchemy.exc import SQLAlchemyError
+
+    outages: tuple[type[Exception], ...] = (SQLAlchemyError, StorageInternalError)
+    if grpc := sys.modules.get("grpc"):
+        outages += (grpc.RpcError,)
+    try:
+        yield
+    except outages as error:
+        cause = str(error.__cause__ or error).strip().partition("\n")[0]
+        fix = "start it, or correct 'storage' in project.yaml; the study goes on"
+        raise StoreUnreachableError("study database", where, cause, fix) from error
 
 
 def encode_name(name: str) -> bytes:

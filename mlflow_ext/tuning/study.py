@@ -13,6 +13,7 @@ from mlflow_ext.errors import NoTrialCompletedError
 from mlflow_ext.tuning.attributes import ERROR, EXCESS
 from mlflow_ext.tuning.desk import Desk
 from mlflow_ext.tuning.journal import begin_study, open_store, quiet_optuna
+from mlflow_ext.tuning.stores import reaching
 
 if TYPE_CHECKING:
     import optuna
@@ -70,13 +71,14 @@ def run_study(search: Search, objective: Objective, *, name: str, storage_dir: P
         NoTrialCompletedError: No trial completed.
         SearchError: The study was begun with another search, or the objective cannot be sent to a
             worker.
+        StoreUnreachableError: The place of the study does not answer, or has ceased to.
         MlflowExtError: The objective raised one: it concerns every trial, not this one.
     """
     store = open_store(search, name, storage_dir)
     study = begin_study(store, search, name)
-    with quiet_optuna():
+    with reaching(store.where), quiet_optuna():
         run_trials(Desk(store, study, search), search, objective)
-    return summarize(study)
+        return summarize(study)
 
 
 def run_trials(desk: Desk, search: Search, objective: Objective) -> None:

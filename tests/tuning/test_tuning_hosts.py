@@ -33,8 +33,13 @@ def test_who_works_on_a_database_shows_life_until_the_end(tmp_path):
 
 
 @pytest.mark.slow
-def test_two_machines_that_share_a_study_leave_one_run_with_all_of_it(tracking, tmp_path):
-    command = [sys.executable, shared_study.__file__, f"sqlite:///{tmp_path}/s.db", str(N_TRIALS)]
+@pytest.mark.parametrize("kind", ["sqlite", "grpc"])
+def test_two_machines_that_share_a_study_leave_one_run_with_all_of_it(
+    request, tracking, tmp_path, kind
+):
+    local = f"sqlite:///{tmp_path}/s.db"
+    url = local if kind == "sqlite" else request.getfixturevalue("proxy")
+    command = [sys.executable, shared_study.__file__, url, str(N_TRIALS)]
     with ExitStack() as stack:
         both = []
         for number in range(2):
@@ -82,12 +87,12 @@ def begin_all(urls, folder, barrier, answers):
             answers.put(str(error))
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("kind", ["sqlite", "postgres", "proxy"])
 def test_several_processes_may_be_the_first_on_a_new_database(request, tmp_path, kind):
     if kind == "sqlite":
         urls = [f"sqlite:///{tmp_path}/study-{number}.db" for number in range(10)]
     else:
-        urls = [request.getfixturevalue("postgres")]
+        urls = [request.getfixturevalue(kind)]
     spawn = multiprocessing.get_context("spawn")
     barrier, answers = spawn.Barrier(N_PROCESSES), spawn.SimpleQueue()
     given = (urls, tmp_path, barrier, answers)
@@ -104,7 +109,9 @@ def test_several_processes_may_be_the_first_on_a_new_database(request, tmp_path,
 @pytest.mark.parametrize(
     ("url", "words"),
     [
-        ("grpc://host:13000", "gRPC proxy"),
+        ("grpc://", "no address of a gRPC proxy"),
+        ("grpc://host:port", "no address of a gRPC proxy"),
+        ("grpc://host:13000/studies", "no address of a gRPC proxy"),
         ("sqlite://", "in memory"),
         ("sqlite:///:memory:", "in memory"),
         ("oracle://host/studies", "kind 'oracle'"),

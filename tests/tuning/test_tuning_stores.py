@@ -7,6 +7,7 @@ import threading
 import time
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 
 import optuna
 import pytest
@@ -21,7 +22,7 @@ from mlflow_ext.tuning import heartbeat
 from mlflow_ext.tuning.attributes import ALIVE, OWNER, RETRY_OF
 from mlflow_ext.tuning.backend import SETTLE_SECONDS, JournalFile
 from mlflow_ext.tuning.journal import open_store, open_study
-from mlflow_ext.tuning.stores import DatabaseStore, JournalStore
+from mlflow_ext.tuning.stores import DatabaseStore, JournalStore, find_store
 from mlflow_ext.tuning.study import run_study
 
 
@@ -176,15 +177,16 @@ def share(url, folder):
     run_study(search, Bowl(folder, 0.02), name=NAME, storage_dir=folder)
 
 
-def test_two_machines_share_a_study_in_a_database_and_count_it_exactly(postgres, tmp_path):
-    spawn = multiprocessing.get_context("spawn")
-    machines = [spawn.Process(target=share, args=(postgres, tmp_path)) for _ in range(2)]
-    open_study(replace(SEARCH, storage=postgres), NAME, tmp_path)
+@pytest.mark.parametrize("kind", ["postgres", "proxy"])
+def test_two_machines_share_a_study_and_count_it_exactly(request, tmp_path, kind):
+    url, spawn = request.getfixturevalue(kind), multiprocessing.get_context("spawn")
+    machines = [spawn.Process(target=share, args=(url, tmp_path)) for _ in range(2)]
+    open_study(replace(SEARCH, storage=url), NAME, tmp_path)
     for machine in machines:
         machine.start()
     for machine in machines:
         machine.join()
-    trials = open_study(replace(SEARCH, storage=postgres), NAME, tmp_path).trials
+    trials = open_study(replace(SEARCH, storage=url), NAME, tmp_path).trials
 
     assert [machine.exitcode for machine in machines] == [0, 0]
     assert [trial.state for trial in trials] == [TrialState.COMPLETE] * 16
@@ -229,15 +231,15 @@ def test_who_gives_out_trials_of_a_database_shows_that_it_lives(tmp_path, monkey
 
 
 def hold(url, held):
-    with DatabaseStore(url, NAME).exclusive():
+    with find_store(replace(SEARCH, storage=url), NAME, Path()).exclusive():
         held.set()
         multiprocessing.Event().wait()
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
-def test_the_lock_of_a_database_ends_with_who_held_it(request, tmp_path, kind):
+@pytest.mark.parametrize("kind", ["sqlite", "postgres", "proxy"])
+def test_the_lock_of_a_shared_place_ends_with_who_held_it(request, tmp_path, kind):
     local = f"sqlite:///{tmp_path}/study.db"
-    url = local if kind == "sqlite" else request.getfixturevalue("postgres")
+    url = local if kind == "sqlite" else request.getfixturevalue(kind)
     spawn = multiprocessing.get_context("spawn")
     held, entered = spawn.Event(), threading.Event()
     holder = spawn.Process(target=hold, args=(url, held))
@@ -245,7 +247,7 @@ def test_the_lock_of_a_database_ends_with_who_held_it(request, tmp_path, kind):
     assert held.wait(60)
 
     def enter():
-        store = DatabaseStore(url, NAME)
+        store = find_store(replace(SEARCH, storage=url), NAME, Path())
         with store.exclusive(), store.exclusive():
             entered.set()
 

@@ -3,9 +3,11 @@
 import math
 import multiprocessing
 import os
+import socket
 from dataclasses import replace
 
 import optuna
+import psutil
 import pytest
 from optuna.trial import TrialState
 from tiny_study import NAME, SEARCH, essence
@@ -19,6 +21,8 @@ from mlflow_ext.tuning.space import suggest
 from mlflow_ext.tuning.study import run_study
 
 DEAD = "{}:1:1.0".format(current_process().rsplit(":", 2)[0])
+PARENT = psutil.Process().parent()
+ALIVE = f"{socket.gethostname()}:{PARENT.pid}:{PARENT.create_time():.2f}"
 ELSEWHERE = "elsewhere.example.org:1:1.0"
 
 
@@ -216,7 +220,27 @@ def test_a_repeated_trial_has_the_parameters_of_the_one_it_repeats(tmp_path):
     assert (result.best_trial, result.best_params) == (1, {"slope": 1.234})
 
 
-@pytest.mark.parametrize("owner", [current_process(), ELSEWHERE], ids=["alive", "elsewhere"])
+def test_a_trial_that_this_process_gave_out_and_lost_is_repeated(tmp_path):
+    lost = begin_and_vanish(tmp_path, current_process())
+    result = run(tmp_path, 5)
+
+    assert trials_of(tmp_path)[lost].state is TrialState.FAIL
+    assert (result.n_complete, result.n_failed) == (5, 1)
+
+
+def test_two_searches_of_one_process_leave_each_others_trials_alone(tmp_path):
+    def search_beside(trial):
+        if trial.number == 0:
+            run(tmp_path, 3)
+        return bowl(trial)
+
+    result = run(tmp_path, 4, search_beside)
+
+    assert [trial.state for trial in trials_of(tmp_path)] == [TrialState.COMPLETE] * 4
+    assert result.n_failed == 0
+
+
+@pytest.mark.parametrize("owner", [ALIVE, ELSEWHERE], ids=["alive", "elsewhere"])
 def test_a_trial_whose_process_lives_or_is_unknown_is_left_alone_and_counts(tmp_path, owner):
     running = begin_and_vanish(tmp_path, owner)
     result = run(tmp_path, 5)
