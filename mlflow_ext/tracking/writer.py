@@ -20,7 +20,7 @@ from mlflow_ext.tracking.runs import RunContent, batches
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-CONNECTIONS = 2  # more are no quicker: a worker of a server answers one call at a time
+CONNECTIONS = 4  # as many as `mlflow server` has workers; each answers one call at a time
 ASK_SECONDS = 10
 WRITE_SECONDS = 120
 # MLflow's limits for one call.
