@@ -67,7 +67,7 @@ class Size:
     callback_trials: int
     """Of the peer that costs as much for the last trial as for the first."""
     storage_trials: tuple[int, int]
-    """Of the peer that gets slower with each trial, on a database and over HTTP: fewer flatter it."""
+    """Of the peer that gets slower with each trial, on a database and over HTTP: few flatter it."""
     growth_trials: int
     runs: int
 
