@@ -20,7 +20,7 @@ SESSION = OWN + "session."
 BUDGET = OWN + "budget"
 """How many trials, and in how much time, were last asked for."""
 RESCORED = OWN + "rescored"
-"""What fresh rows said of the best trials when the study last ended."""
+"""After how many trials the best were chosen, and what fresh rows said of them."""
 
 # Where machines share a study through a proxy, which keeps no lock.
 TICKETS = OWN + "tickets of "

@@ -5,7 +5,6 @@ A study is looked for in a folder of journals, in a database that Optuna knows, 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from mlflow_ext.tracking.address import hide_password
 from mlflow_ext.tuning.attributes import DEFINITION, TICKETS
 from mlflow_ext.tuning.journal import quiet_optuna
 from mlflow_ext.tuning.leaderboard import count_states, find_best, metric_names
-from mlflow_ext.tuning.stores import journal_file
+from mlflow_ext.tuning.stores import find_cause, journal_file
 
 if TYPE_CHECKING:
     import optuna
@@ -59,7 +58,9 @@ def list_studies(place: str) -> list[StudySummary]:
     for source in _sources(place):
         try:
             found += map(summarize_study, _load(source))
-        except SearchError as error:
+        except MlflowExtError as error:
+            if "://" in source:  # there is no other
+                raise
             found.append(_unreadable(source, error))
     return sorted(found, key=lambda summary: -(summary.begun_ms or 0))
 
@@ -135,7 +136,7 @@ def _sources(place: str) -> list[str]:
 
 def _readable_studies(place: str) -> Iterator[optuna.Study]:
     for source in _sources(place):
-        with suppress(SearchError):  # the one that is looked for may be another
+        with suppress(*([] if "://" in source else [MlflowExtError])):  # it may be in another
             yield from _load(source)
 
 
@@ -187,12 +188,11 @@ def _reading(source: str) -> Iterator[None]:
 
 
 def _unreachable(source: str, error: Exception) -> StoreUnreachableError:
-    cause = str(error).partition("\n")[0]
-    shown = re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", source)
-    return StoreUnreachableError("place of studies", shown, cause, "correct --studies")
+    where, cause = hide_password(source), find_cause(error)
+    return StoreUnreachableError("place of studies", where, cause, "correct --studies")
 
 
-def _unreadable(source: str, error: SearchError) -> StudySummary:
+def _unreadable(source: str, error: MlflowExtError) -> StudySummary:
     return StudySummary(
         name=Path(source).stem,
         trials={},

@@ -61,8 +61,16 @@ def count_finished(study: optuna.Study) -> int:
     return sum(trial.state.is_finished() for trial in study.get_trials(deepcopy=False))
 
 
+def is_judged(study: optuna.Study) -> bool:
+    """Say whether the best of *study* was chosen after its last trial had finished."""
+    kept = study.user_attrs.get(RESCORED) or {}
+    return bool(kept.get("of_trials") == count_finished(study))
+
+
 def keep_rescored(study: optuna.Study, found: Rescored | None, of_trials: int) -> None:
-    """Remember in *study* what fresh rows say of its best trials, unless more is known already.
+    """Remember in *study* that it was judged, and what fresh rows say of its best trials.
+
+    Where more is known already, that stays.
 
     Args:
         study: The study.
@@ -72,7 +80,7 @@ def keep_rescored(study: optuna.Study, found: Rescored | None, of_trials: int) -
     known = study.user_attrs.get(RESCORED)
     if known and known["of_trials"] > of_trials:  # another machine has ended after this one
         return
-    kept = None if found is None else {"of_trials": of_trials, **_shorten(found)}
+    kept = {"of_trials": of_trials, **(_shorten(found) if found else {})}
     if kept != known:
         study.set_user_attr(RESCORED, kept)
 
@@ -84,8 +92,8 @@ def read_rescored(study: optuna.Study) -> Rescored | None:
         None where no fresh rows were scored, or where trials have finished since: one of them may
         be better.
     """
-    kept = study.user_attrs.get(RESCORED)
-    if not kept or kept["of_trials"] != count_finished(study):
+    kept = study.user_attrs.get(RESCORED) or {}
+    if "trials" not in kept or not is_judged(study):
         return None
     params = {trial.number: trial.params for trial in study.get_trials(deepcopy=False)}
     trials = {one["trial"]: _lengthen(one, params[one["trial"]]) for one in kept["trials"]}

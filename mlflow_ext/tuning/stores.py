@@ -184,9 +184,15 @@ def reaching(where: str) -> Iterator[None]:
     try:
         yield
     except outages as error:
-        cause = str(error.__cause__ or error).strip().partition("\n")[0]
         fix = "start it, or correct 'storage' in project.yaml; the study goes on"
-        raise StoreUnreachableError("study database", where, cause, fix) from error
+        raise StoreUnreachableError("study database", where, find_cause(error), fix) from error
+
+
+def find_cause(error: Exception) -> str:
+    """Say in one line what a database or proxy has answered, and not what Optuna makes of it."""
+    details = getattr(error, "details", None)  # of gRPC
+    said = details() if callable(details) else str(error.__cause__ or error)
+    return str(said).strip().partition("\n")[0]
 
 
 def encode_name(name: str) -> bytes:

@@ -82,6 +82,7 @@ def test_show_says_what_was_searched_and_what_mattered(studies, capsys):
     found, _ = read(capsys)
 
     assert found["definition"]["metric"] == "roc_auc"
+    assert "n_trials" not in found["definition"], "a study may go on with more of them"
     assert found["best_params"] == result.best_params
     assert found["importances"].keys() == SEARCH.space.keys()
     assert found["failures"] == [{"trials": 1, "cause": "ValueError: boom"}]

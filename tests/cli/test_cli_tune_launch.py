@@ -110,6 +110,11 @@ def test_a_study_is_resumed_as_it_was_begun(project, capfd):
     told = {name: params[name] for name in ("sampler", "pruner", "mood", "n_trials")}
     assert told == {"sampler": "tpe", "pruner": "median", "mood": "well", "n_trials": "5"}
 
+    runs = len(mlflow.search_runs())
+    assert run(["tune", "resume", "s 1", "--format", "json"]) == 1
+    assert read(capfd)[0]["finished"] == 5
+    assert len(mlflow.search_runs()) == runs
+
 
 def test_what_a_study_was_begun_with_is_told_also_where_nobody_stated_it(tmp_path):
     from mlflow_ext.errors import SearchError

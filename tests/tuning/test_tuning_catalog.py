@@ -90,6 +90,22 @@ def test_a_damaged_journal_is_told_and_hides_no_other(tmp_path, line):
     assert find_study(str(tmp_path), "whole").best_value == 0.5
 
 
+def test_what_cannot_be_opened_hides_no_other_study(tmp_path):
+    run(tmp_path, "well", 0.5)
+    (tmp_path / "a.journal").mkdir()
+    well, ill = list_studies(str(tmp_path))
+
+    assert (well.name, well.problem) == ("well", "")
+    assert (ill.name, "directory" in ill.problem) == ("a", True)
+    assert len(find_study(str(tmp_path), "well").trials) == 1
+
+
+def test_a_database_that_does_not_answer_is_quoted():
+    with pytest.raises(StoreUnreachableError, match="refused") as error:
+        list_studies("postgresql+psycopg2://me:secret@127.0.0.1:1/studies")
+    assert "secret" not in str(error.value)
+
+
 def test_a_place_that_is_not_there_is_told(tmp_path):
     with pytest.raises(StoreUnreachableError, match="there is no such folder"):
         list_studies(str(tmp_path / "nowhere"))

@@ -33,19 +33,22 @@ def command(study: str, has_importances: bool, studies: str) -> None:
     Asks no server. Answers yes when a trial has completed.
     """
     from mlflow_ext.project.search import SEARCH_DEFAULTS
-    from mlflow_ext.tuning.attributes import DEFINITION
+    from mlflow_ext.tuning.attributes import BUDGET, DEFINITION
     from mlflow_ext.tuning.catalog import find_study, summarize_study
     from mlflow_ext.tuning.importances import explain_importances
+    from mlflow_ext.tuning.journal import CHANGING
     from mlflow_ext.tuning.leaderboard import count_causes, find_best
     from mlflow_ext.tuning.rescored import read_rescored
 
     found = find_study(studies, study)
     summary = summarize_study(found)
     best, begun = find_best(found), found.user_attrs.get(DEFINITION)
+    defaults = {name: value for name, value in SEARCH_DEFAULTS.items() if name not in CHANGING}
     causes = count_causes(found.get_trials(deepcopy=False))[:CAUSES]
     document = {
         **describe_summary(summary),
-        "definition": SEARCH_DEFAULTS | begun if begun else {},
+        "definition": defaults | begun if begun else {},
+        "budget": found.user_attrs.get(BUDGET, {}),
         "best_params": best.params if best else {},
         "winner": describe_winner(read_rescored(found)),
         "failures": [{"trials": count, "cause": cause} for cause, count in causes],
