@@ -189,6 +189,14 @@ class StoreUnreachableError(MlflowExtError):
         self.uri = uri
 
 
+class NoActiveRunError(MlflowExtError):
+    """There is no MLflow run that could hold what is logged."""
+
+    def __init__(self) -> None:
+        fix = "call it inside `with mlflow.start_run():`"
+        super().__init__("no MLflow run is active", "a run that what is logged belongs to", fix)
+
+
 class ModelNotFoundError(MlflowExtError):
     """A registered model or version does not exist."""
 

@@ -19,13 +19,13 @@ from mlflow_ext.gates.interface import Gate
 from mlflow_ext.gates.judging import judge_candidate
 from mlflow_ext.gates.record import log_summary
 from mlflow_ext.gates.subject import GateSubject
-from mlflow_ext.lineage.steps import active_run
 from mlflow_ext.project import Project
 from mlflow_ext.records import GateReport, Verdict, measure
 from mlflow_ext.registry.advisory.evidence import attach_reports
 from mlflow_ext.registry.mode import find_mode
 from mlflow_ext.registry.snapshot import read_snapshot
 from mlflow_ext.registry.submit import Judgement, judge_copy
+from mlflow_ext.tracking.active import active_run
 from pipelines.evaluate import predict
 from pipelines.features import Prepared
 from pipelines.register import Registered

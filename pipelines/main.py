@@ -23,12 +23,12 @@ from mlflow_ext.lineage.steps import (
     InputFile,
     Step,
     StepOutcome,
-    active_run,
     run_flow,
 )
 from mlflow_ext.process import current_process, interrupted_by_sigterm
 from mlflow_ext.project import Project, Search, adjust_search, load_project, project_digest
 from mlflow_ext.registry.connection import check_answers
+from mlflow_ext.tracking.active import active_run
 from pipelines.evaluate import evaluate
 from pipelines.features import features
 from pipelines.gate import gate

@@ -12,8 +12,8 @@ TOP = "pipelines"
 # Lowest first. A room imports only from lower layers, never from a room on its own layer.
 LAYERS = (
     {"errors", "records", "process"},
-    {"settings"},
-    {"project", "data", "evaluation", "tracking"},
+    {"settings", "tracking"},
+    {"project", "data", "evaluation"},
     {"gates", "tuning", "registry", "serving", "monitoring"},
     {"lineage"},
     {"plugins", "cli", "testing"},

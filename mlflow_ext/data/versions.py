@@ -13,11 +13,11 @@ from mlflow_ext.data.files import reading
 from mlflow_ext.data.fingerprint import fingerprint_table, to_arrow
 from mlflow_ext.errors import (
     FingerprintMismatchError,
-    MlflowExtError,
     StoreUnreachableError,
     TableError,
 )
 from mlflow_ext.records import TableFingerprint, TableVersion, to_json
+from mlflow_ext.tracking.active import active_run
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,6 +48,7 @@ def log_table(frame: pd.DataFrame, name: str, *, context: str) -> TableVersion:
         context: What the table is for, e.g. ``training``.
 
     Raises:
+        NoActiveRunError: No run is active.
         TableError: The table is empty or cannot be held by Arrow.
         StoreUnreachableError: The artifact store does not take the files.
 
@@ -55,7 +56,7 @@ def log_table(frame: pd.DataFrame, name: str, *, context: str) -> TableVersion:
         DigestCollisionWarning: Another run of the experiment logged a table of that name with the
             same MLflow digest but other content.
     """
-    run = _active_run()
+    run = active_run()
     if frame.empty:
         fix = "widen the months or filters that select it"
         raise TableError(name, "it is empty", "at least one row", fix)
@@ -130,16 +131,6 @@ def writing_artifacts(run: Run) -> Iterator[None]:
         uri = run.info.artifact_uri
         fix = f"make {uri} writable, or give the experiment another artifact location"
         raise StoreUnreachableError("artifact store", uri, str(error), fix) from error
-
-
-def _active_run() -> Run:
-    import mlflow
-
-    run = mlflow.active_run()
-    if run is None:
-        fix = "with mlflow.start_run(): log_table(...)"
-        raise MlflowExtError("there is no active MLflow run", "a run that takes the table", fix)
-    return run
 
 
 def _write_files(run: Run, name: str, table: pa.Table, fingerprint: TableFingerprint) -> None:

@@ -29,10 +29,10 @@ from packaging.requirements import Requirement
 from mlflow_ext.lineage.code import code_digest
 from mlflow_ext.process import current_process, is_alive
 from mlflow_ext.records import GateReport, TableVersion, from_json, to_json
+from mlflow_ext.tracking.active import active_run
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Run
 
 STEP_TAG = "mlflow_ext.step"
 KEY_TAG = "mlflow_ext.step_key"
@@ -264,17 +264,3 @@ def _library_versions() -> dict[str, str]:
     """Versions of the libraries the suite declares: another scikit-learn is another model."""
     declared = [Requirement(text) for text in metadata.requires("mlflow-ext") or ()]
     return {need.name: metadata.version(need.name) for need in declared if not need.marker}
-
-
-def active_run() -> Run:
-    """Return the active MLflow run.
-
-    Raises:
-        RuntimeError: None is active.
-    """
-    import mlflow
-
-    run = mlflow.active_run()
-    if run is None:
-        raise RuntimeError("a flow runs inside mlflow.start_run()")
-    return run

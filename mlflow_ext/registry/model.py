@@ -13,10 +13,11 @@ from mlflow_ext.registry.card import ModelCard
 from mlflow_ext.registry.connection import reaching
 from mlflow_ext.registry.serialization import SKOPS, Serialization, choose_serialization
 from mlflow_ext.registry.snapshot import read_snapshot
+from mlflow_ext.tracking.active import active_run
 
 if TYPE_CHECKING:
     import pandas as pd
-    from mlflow import ActiveRun, MlflowClient
+    from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
     from mlflow.models.model import ModelInfo
 
@@ -60,12 +61,13 @@ def log_model(model: Any, example: pd.DataFrame) -> LoggedModel:
         Where it lies, and how it was written.
 
     Raises:
-        RegistryStateError: No run is active, or the file loads back as another model.
+        NoActiveRunError: No run is active.
+        RegistryStateError: The file loads back as another model.
         StoreUnreachableError: The store does not answer.
     """
     import mlflow
 
-    run = _active_run()
+    run = active_run()
     with reaching(mlflow.MlflowClient()):
         info, form = _log(model, as_doubles(example))
         mlflow.set_tag(tags.SERIALIZATION, form.format)
@@ -136,19 +138,6 @@ def as_doubles(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 _PROVENANCE = (tags.COMMIT, tags.DIRTY)
-
-
-def _active_run() -> ActiveRun:
-    import mlflow
-
-    run = mlflow.active_run()
-    if run is None:
-        raise RegistryStateError(
-            "no MLflow run is active",
-            "a run that the model belongs to",
-            "call it inside `with mlflow.start_run():`",
-        )
-    return run
 
 
 def _find_version(client: MlflowClient, name: str, logged: LoggedModel) -> ModelVersion | None:

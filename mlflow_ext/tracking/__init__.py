@@ -1,1 +1,1 @@
-"""Writing many finished runs to MLflow at once: what a run holds, and the quickest way there."""
+"""Runs of MLflow: the active one, and many finished ones at once by the quickest way there."""

@@ -13,7 +13,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlflow_ext.errors import MlflowExtError
 from mlflow_ext.tuning.rows import Tables
 
 if TYPE_CHECKING:
@@ -87,10 +86,9 @@ def tune(task: TuningTask) -> StudyResult:
         TableError: A table is empty or its target has one class.
         UnknownNameError: There are fresh rows, and a metric that they cannot be scored with.
         StoreUnreachableError: The place of the study does not answer, or has ceased to.
-        MlflowExtError: No MLflow run is active.
+        NoActiveRunError: No MLflow run is active.
     """
-    import mlflow
-
+    from mlflow_ext.tracking.active import active_run
     from mlflow_ext.tuning.journal import open_store
     from mlflow_ext.tuning.rescoring import check_metrics
     from mlflow_ext.tuning.rows import check_tables
@@ -101,9 +99,7 @@ def tune(task: TuningTask) -> StudyResult:
     check_tables(task.tables, task.search)
     if task.fresh:
         check_metrics(task.search)
-    parent = mlflow.active_run()
-    if parent is None:
-        raise MlflowExtError("no MLflow run is active", "an active run", "use mlflow.start_run()")
+    parent = active_run()
     store = open_store(task.search, task.name, task.storage_dir)
     with reaching(store.where):
         return _go_on(task, store, parent)

@@ -15,7 +15,7 @@ from mlflow_ext.data.fingerprint import fingerprint_file, fingerprint_table
 from mlflow_ext.data.versions import DigestCollisionWarning, log_table, read_table
 from mlflow_ext.errors import (
     FingerprintMismatchError,
-    MlflowExtError,
+    NoActiveRunError,
     SourceError,
     StoreUnreachableError,
     TableError,
@@ -210,7 +210,7 @@ def test_an_empty_table_is_refused(tracking, frame):
 
 
 def test_a_table_without_a_run_is_refused(tracking, frame):
-    with pytest.raises(MlflowExtError, match="no active MLflow run"):
+    with pytest.raises(NoActiveRunError, match="no MLflow run is active"):
         log_table(frame, "features", context="training")
     assert mlflow.active_run() is None
 

@@ -15,7 +15,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from mlflow_ext.errors import ModelNotFoundError, RegistryStateError
+from mlflow_ext.errors import ModelNotFoundError, NoActiveRunError, RegistryStateError
 from mlflow_ext.project import load_project
 from mlflow_ext.records import to_json
 from mlflow_ext.registry.card import ModelCard, describe_model, load_policy, write_policy
@@ -151,7 +151,7 @@ def test_a_text_too_long_for_the_registry_is_an_error_before_it_is_cut(shop, row
 
 
 def test_without_a_run_there_is_nothing_to_log_to(shop, rows, boosting):
-    with pytest.raises(RegistryStateError, match="no MLflow run is active"):
+    with pytest.raises(NoActiveRunError, match="no MLflow run is active"):
         log_model(boosting, rows.head(5))
 
 

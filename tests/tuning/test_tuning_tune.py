@@ -11,7 +11,7 @@ import tiny_study
 from optuna.trial import TrialState
 from tiny_study import NAME, SEARCH, essence, make_tables, make_task
 
-from mlflow_ext.errors import MlflowExtError, SearchError, TableError
+from mlflow_ext.errors import NoActiveRunError, SearchError, TableError
 from mlflow_ext.project import Aim
 from mlflow_ext.tuning import tune
 from mlflow_ext.tuning.attributes import TRIAL
@@ -135,7 +135,7 @@ def test_bad_input_is_refused_before_a_study_begins(tracking, tmp_path):
             tune(replace(task, tables=one_class))
         with pytest.raises(SearchError, match="'slop'"):
             tune(replace(task, search=wrong_space))
-    with pytest.raises(MlflowExtError, match="no MLflow run is active"):
+    with pytest.raises(NoActiveRunError, match="no MLflow run is active"):
         tune(task)
 
     assert not folder.exists()
