@@ -11,9 +11,9 @@ import mlflow
 import pandas as pd
 
 from mlflow_ext.data.fingerprint import fingerprint_table
-from mlflow_ext.gates.candidate import Candidate, Label
+from mlflow_ext.gates.candidate import Candidate, Label, Opponent
 from mlflow_ext.gates.catalog import build_gates
-from mlflow_ext.gates.champion import Opponent, base_rate_opponent
+from mlflow_ext.gates.champion import base_rate_opponent
 from mlflow_ext.gates.config import now_ms
 from mlflow_ext.gates.interface import Gate
 from mlflow_ext.gates.judging import judge_candidate

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from mlflow.models import Model
     from mlflow.pyfunc import PyFuncModel
 
-    from mlflow_ext.gates.champion import Opponent
     from mlflow_ext.records import GateReport
 
 
@@ -44,6 +43,23 @@ CountAttempt = Callable[[str, str, str], int]
 def count_none(model: str, holdout: str, identity: str) -> int:
     """Count every comparison as the first: nobody remembers the others."""
     return 1
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Opponent:
+    """What the challenger has to measure up to."""
+
+    name: str
+    """``models:/NAME/VERSION`` of the champion, or what stands in for it."""
+    probability: Array
+    """Its probabilities, shape (rows,), in [0, 1]: in the order of the challenger's rows, or of
+    *keys*."""
+    keys: Array | None = None
+    """What names the row of each probability, shape (rows,), where they were made elsewhere."""
+    seen: tuple[str, ...] = ()
+    """Parts of these rows that it has learned from or was chosen on, e.g. months; best if none."""
+    is_baseline: bool = False
+    """True when no version is in Production and a naive rule stands in: it has to be beaten."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass as record
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import numpy as np
 from pydantic import Field
@@ -21,30 +20,11 @@ from mlflow_ext.evaluation.metrics import check_direction, score_of
 from mlflow_ext.evaluation.predictions import Array, Predictions
 from mlflow_ext.evaluation.statistics.paired import Alternative, Claim, Comparison, compare
 from mlflow_ext.evaluation.statistics.spending import spend
+from mlflow_ext.gates.candidate import Candidate, Opponent
 from mlflow_ext.gates.config import config_digest
 from mlflow_ext.gates.interface import Gate
 from mlflow_ext.project import STRICT, Direction, Text
 from mlflow_ext.records import Check, Verdict
-
-if TYPE_CHECKING:
-    from mlflow_ext.gates.candidate import Candidate
-
-
-@record(frozen=True, eq=False, kw_only=True)
-class Opponent:
-    """What the challenger has to measure up to."""
-
-    name: str
-    """``models:/NAME/VERSION`` of the champion, or what stands in for it."""
-    probability: Array
-    """Its probabilities, shape (rows,), in [0, 1]: in the order of the challenger's rows, or of
-    *keys*."""
-    keys: Array | None = None
-    """What names the row of each probability, shape (rows,), where they were made elsewhere."""
-    seen: tuple[str, ...] = ()
-    """Parts of these rows that it has learned from or was chosen on, e.g. months; best if none."""
-    is_baseline: bool = False
-    """True when no version is in Production and a naive rule stands in: it has to be beaten."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from mlflow_ext.data.model_files import local_copy
 from mlflow_ext.data.sources import locate
 from mlflow_ext.errors import ModelNotFoundError
-from mlflow_ext.gates.candidate import Candidate, CountAttempt, count_none, read_labels
-from mlflow_ext.gates.champion import Opponent, base_rate_opponent
+from mlflow_ext.gates.candidate import Candidate, CountAttempt, Opponent, count_none, read_labels
+from mlflow_ext.gates.champion import base_rate_opponent
 from mlflow_ext.gates.config import now_ms
 from mlflow_ext.gates.declaration import Declaration, DeclaredModel
 from mlflow_ext.gates.judging import judge_candidate

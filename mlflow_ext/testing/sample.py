@@ -10,8 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from mlflow_ext.data.fingerprint import fingerprint_table
-from mlflow_ext.gates.candidate import Candidate, Label
-from mlflow_ext.gates.champion import Opponent
+from mlflow_ext.gates.candidate import Candidate, Label, Opponent
 from mlflow_ext.gates.scoring import Question, ask, load
 from mlflow_ext.gates.subject import GateSubject
 

@@ -9,8 +9,8 @@ import yaml
 
 from mlflow_ext.errors import DirectionError, TableError
 from mlflow_ext.evaluation.predictions import Predictions
-from mlflow_ext.gates.candidate import Candidate, Label
-from mlflow_ext.gates.champion import ChampionGate, Opponent, base_rate_opponent, judge_champion
+from mlflow_ext.gates.candidate import Candidate, Label, Opponent
+from mlflow_ext.gates.champion import ChampionGate, base_rate_opponent, judge_champion
 from mlflow_ext.gates.subject import GateSubject
 
 CASES = yaml.safe_load((Path(__file__).parent / "cases" / "champion.yaml").read_text())
