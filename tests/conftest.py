@@ -4,7 +4,7 @@ import os
 import shutil
 
 import pytest
-from databases import run_postgres
+from databases import run_mariadb, run_postgres
 from hypothesis import settings
 from servers import free_port, serve
 
@@ -123,4 +123,37 @@ def postgres_template(postgres_server):
 def postgres_store(postgres_server, postgres_template):
     """URL of a fresh PostgreSQL database that holds MLflow's empty tables."""
     with postgres_server.database(postgres_template) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def mysql_server():
+    """A real MariaDB of this worker; see databases.py."""
+    with run_mariadb() as server:
+        yield server
+
+
+@pytest.fixture
+def mysql(mysql_server):
+    """URL of a fresh, empty MariaDB database, ``mysql+pymysql://…``."""
+    with mysql_server.database() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def mysql_template(mysql_server):
+    """A dump of MLflow's tables: creating them takes seconds, loading it does not."""
+    from mlflow.store.db.utils import _initialize_tables, create_sqlalchemy_engine
+
+    mysql_server.execute("CREATE DATABASE mlflow")
+    engine = create_sqlalchemy_engine(mysql_server.url("mlflow"))
+    _initialize_tables(engine)
+    engine.dispose()
+    return mysql_server.dump("mlflow")
+
+
+@pytest.fixture
+def mysql_store(mysql_server, mysql_template):
+    """URL of a fresh MariaDB database that holds MLflow's empty tables."""
+    with mysql_server.database(mysql_template) as url:
         yield url

@@ -1,4 +1,4 @@
-"""A real PostgreSQL for the tests that need one, from pip: no service, no container, no rights.
+"""A real PostgreSQL and a real MariaDB for the tests that need one: no service, no container.
 
 Take the fixture that fits (they are in conftest.py):
 
@@ -10,6 +10,9 @@ that asks, one for each worker of pytest-xdist, and ends with the session. It li
 over TCP, so that other processes (``mlflow server``) reach it by the same URL; the driver is the
 caller's choice: ``url.replace("psycopg2", "psycopg")``. Durability is off unless it is asked for:
 killing an MLflow server is safe, killing the database is not a test it can take.
+
+PostgreSQL comes from pip. MariaDB comes from the system (Debian: ``apt-get install
+mariadb-server``); its fixtures are ``mysql`` and ``mysql_store``, ``mysql+pymysql://…``.
 """
 
 import os
@@ -32,6 +35,18 @@ SETTINGS = {
     "shared_buffers": "32MB",
     "log_min_messages": "fatal",
 }
+
+
+MYSQL_SETTINGS = (
+    "--bind-address=127.0.0.1",
+    "--character-set-server=utf8mb4",
+    "--collation-server=utf8mb4_nopad_bin",
+    "--innodb-buffer-pool-size=32M",
+    "--innodb-flush-log-at-trx-commit=0",  # from here on: haste
+    "--innodb-flush-method=nosync",
+    "--innodb-doublewrite=0",
+    "--innodb-file-per-table=0",
+)
 
 
 class Postgres:
@@ -147,3 +162,89 @@ def wait_until_ready(server, process, log):
         except psycopg2.OperationalError:
             time.sleep(0.05)
     raise RuntimeError(f"PostgreSQL did not start:\n{log.read_text()}")
+
+
+class Mariadb:
+    """A running server that gives out databases."""
+
+    def __init__(self, socket, port):
+        self.port = port
+        self._client = ("--no-defaults", f"--socket={socket}", "--user=root")
+        self._given = 0
+
+    def url(self, database):
+        return f"mysql+pymysql://test:secret@127.0.0.1:{self.port}/{database}"
+
+    def execute(self, statements, *database):
+        """Run statements, as a text or as the bytes of a dump."""
+        given = statements if isinstance(statements, bytes) else statements.encode()
+        client = ["mariadb", *self._client, *database]
+        subprocess.run(client, input=given, check=True, capture_output=True)
+
+    def dump(self, database):
+        """Return the statements that make a copy of a database."""
+        program = ["mariadb-dump", *self._client, database]
+        return subprocess.run(program, check=True, stdout=subprocess.PIPE).stdout
+
+    @contextmanager
+    def database(self, template=b"", collation=""):
+        """Make a database, fill it with a dump, yield its URL, drop it."""
+        self._given += 1
+        name = f"test_{self._given}"
+        self.execute(f"CREATE DATABASE {name} {collation and 'COLLATE ' + collation}")
+        try:
+            self.execute(template, name)
+            yield self.url(name)
+        finally:
+            self.execute(f"DROP DATABASE {name}")
+
+
+@contextmanager
+def run_mariadb():
+    """Start a server with no databases; yields a `Mariadb`, stops it by its process id."""
+    folder = Path(tempfile.mkdtemp(prefix="mariadb-"))
+    data = ("--no-defaults", f"--datadir={folder / 'data'}")
+    install = ("--auth-root-authentication-method=normal", "--skip-test-db")
+    account = ("--user=root",) if os.geteuid() == 0 else ()
+    try:
+        command = ["mariadb-install-db", *data, *account, *install]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        with serve_mariadb(folder, [find_mariadbd(), *data, *account]) as server:
+            yield server
+    finally:
+        shutil.rmtree(folder)
+
+
+def find_mariadbd():
+    """Return the server's program, which lies where only root's shell looks."""
+    return shutil.which("mariadbd", path=f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin")
+
+
+@contextmanager
+def serve_mariadb(folder, command):
+    socket, port, log = folder / "socket", free_port(), folder / "log"
+    where = (f"--socket={socket}", f"--port={port}", f"--pid-file={folder / 'pid'}")
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [*command, *MYSQL_SETTINGS, *where], stdout=output, stderr=output
+        )
+        try:
+            server = Mariadb(socket, port)
+            wait_until_answering(server, process, log)
+            yield server
+        finally:
+            process.terminate()
+            process.wait(timeout=30)
+
+
+def wait_until_answering(server, process, log):
+    for _ in range(600):
+        if process.poll() is not None:
+            break
+        try:
+            return server.execute(
+                "CREATE USER test@'%' IDENTIFIED BY 'secret'; GRANT ALL ON *.* TO test@'%'"
+            )
+        except subprocess.CalledProcessError:
+            time.sleep(0.05)
+    raise RuntimeError(f"MariaDB did not start:\n{log.read_text()}")

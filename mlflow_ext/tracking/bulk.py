@@ -12,15 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from mlflow_ext.errors import BulkError
 from mlflow_ext.tracking.rows import RUN_NAME, Row, RunRows, rows_of
-from mlflow_ext.tracking.runs import MAX_RUNS, SOURCE, RunContent
+from mlflow_ext.tracking.runs import MAX_RUNS, RunContent
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
-BEGUN = ("RUNNING", "SCHEDULED")
 ATTEMPTS = 3
 LOGGED = {"SqlParam": "params", "SqlMetric": "metrics", "SqlLatestMetric": "latest_metrics"}
-"""MLflow's table -> our rows in it, for what cannot change once a run has ended."""
+"""MLflow's table -> our rows in it, for what a run gets when it is made, and then no more."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,17 +27,15 @@ class Receipt:
     """What became of the runs of one call."""
 
     made: int
-    completed: int
-    """Runs that had begun, and have ended now."""
     kept: int
-    """Runs that had ended before; only their tags may have changed."""
+    """Runs that were there; only their tags may have changed."""
 
 
 def write_bulk(store: Any, experiment_id: str, runs: Sequence[RunContent]) -> Receipt:
-    """Write finished runs, or bring those that are there to what is said of them.
+    """Write finished runs, or give those that are there the tags that are said of them.
 
-    A run that is there and has ended keeps its parameters and metrics and gets the tags; one that
-    had begun, and carries the same `SOURCE`, is completed; one that was deleted is back.
+    A run that is there keeps all that was logged, and goes on if it has not ended; one that was
+    deleted is back.
 
     Args:
         store: MLflow's `SqlAlchemyStore`.
@@ -88,7 +85,7 @@ def _write(store: Any, experiment_id: int, rows: Mapping[str, RunRows], attempts
     try:
         with store.ManagedSessionMaker(read_only=False) as session:
             there = _find(session, rows)
-            refused = _refusals(session, rows, there, experiment_id)
+            refused = [key for key, run in there.items() if run.experiment_id != experiment_id]
             if not refused:
                 return _apply(session, rows, there)
     except MlflowException as error:
@@ -96,71 +93,39 @@ def _write(store: Any, experiment_id: int, rows: Mapping[str, RunRows], attempts
         if attempts == 1 or not isinstance(error.__cause__, IntegrityError):
             raise
         return _write(store, experiment_id, rows, attempts - 1)
-    run_id, reason = next(iter(refused.items()))
-    raise BulkError([*rows].index(run_id), f"run {run_id} {reason}")
+    run_id = refused[0]
+    raise BulkError([*rows].index(run_id), f"run {run_id} is in another experiment")
 
 
 def _find(session: Session, run_ids: Iterable[str]) -> dict[str, Any]:
     import sqlalchemy as sa
 
     runs = _table("SqlRun")
-    columns = (runs.c.run_uuid, runs.c.experiment_id, runs.c.status, runs.c.lifecycle_stage)
+    columns = (runs.c.run_uuid, runs.c.experiment_id, runs.c.lifecycle_stage)
     chosen = sa.select(*columns).where(runs.c.run_uuid.in_(run_ids))
     return {run.run_uuid: run for run in session.execute(chosen)}
-
-
-def _refusals(
-    session: Session, rows: Mapping[str, RunRows], there: Mapping[str, Any], experiment_id: int
-) -> dict[str, str]:
-    """Return why runs that are there may not be written: what others log is not ours to empty."""
-    begun = [key for key, run in there.items() if run.status in BEGUN]
-    sources = _sources(session, begun) if begun else {}
-    foreign = {key for key in begun if not rows[key].source or sources.get(key) != rows[key].source}
-    elsewhere = {key for key, run in there.items() if run.experiment_id != experiment_id}
-    return {
-        **dict.fromkeys(foreign, f"has begun and is of another source, as tag '{SOURCE}' says"),
-        **dict.fromkeys(elsewhere, "is in another experiment"),
-    }
-
-
-def _sources(session: Session, run_ids: Iterable[str]) -> dict[str, str]:
-    import sqlalchemy as sa
-
-    tags = _table("SqlTag")
-    chosen = sa.select(tags.c.run_uuid, tags.c.value).where(
-        tags.c.run_uuid.in_(run_ids), tags.c.key == SOURCE
-    )
-    return {row.run_uuid: row.value for row in session.execute(chosen)}
 
 
 def _apply(session: Session, rows: Mapping[str, RunRows], there: Mapping[str, Any]) -> Receipt:
     # In one order, so that two calls never wait for each other.
     new = [rows[run_id] for run_id in sorted(rows) if run_id not in there]
     old = [rows[run_id] for run_id in sorted(there)]
-    begun = [each for each in old if there[each.run_id].status in BEGUN]
-    _reopen(session, begun, [key for key, run in there.items() if run.lifecycle_stage != "active"])
+    _bring_back(session, [key for key, run in there.items() if run.lifecycle_stage != "active"])
     _insert(session, "SqlRun", (each.run for each in new))
     for model, kind in LOGGED.items():
-        _insert(session, model, (row for each in (*new, *begun) for row in getattr(each, kind)))
+        _insert(session, model, (row for each in new for row in getattr(each, kind)))
     changed = _changed_tags(session, old)
     _insert(session, "SqlTag", [*(tag for each in new for tag in each.tags), *changed])
-    return Receipt(made=len(new), completed=len(begun), kept=len(old) - len(begun))
+    return Receipt(made=len(new), kept=len(old))
 
 
-def _reopen(session: Session, begun: Sequence[RunRows], deleted: Sequence[str]) -> None:
-    """Bring deleted runs back, and empty those that never ended: they are about to be filled."""
+def _bring_back(session: Session, deleted: Sequence[str]) -> None:
     import sqlalchemy as sa
 
-    runs = _table("SqlRun")
     if deleted:
+        runs = _table("SqlRun")
         active = {"lifecycle_stage": "active", "deleted_time": None}
         session.execute(sa.update(runs).where(runs.c.run_uuid.in_(deleted)).values(active))
-    for each in begun:
-        told = {key: each.run[key] for key in ("status", "start_time", "end_time")}
-        session.execute(sa.update(runs).where(runs.c.run_uuid == each.run_id).values(told))
-        for model in LOGGED:
-            table = _table(model)
-            session.execute(sa.delete(table).where(table.c.run_uuid == each.run_id))
 
 
 def _changed_tags(session: Session, old: Sequence[RunRows]) -> list[Row]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from mlflow_ext.tracking.runs import SOURCE, MetricPoint, RunContent
+from mlflow_ext.tracking.runs import MetricPoint, RunContent
 
 RUN_ID = re.compile(r"[0-9a-f]{32}")
 RUN_NAME = "mlflow.runName"
@@ -33,11 +33,6 @@ class RunRows:
     def run_id(self) -> str:
         """Its identity."""
         return str(self.run["run_uuid"])
-
-    @property
-    def source(self) -> str | None:
-        """What it shows."""
-        return next((tag["value"] for tag in self.tags if tag["key"] == SOURCE), None)
 
 
 def rows_of(store: Any, experiment: Any, run: RunContent) -> RunRows:

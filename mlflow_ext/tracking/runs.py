@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal, NamedTuple
 
@@ -12,8 +12,6 @@ RUNS_PER_BATCH = 200
 # Proxies in front of servers refuse larger bodies, as a rule beyond 1 MB.
 LETTERS_PER_BATCH = 600_000
 LETTERS_PER_POINT = 64
-SOURCE = "mlflow_ext.study_id"
-"""Tag that says what a run shows: a run that has begun is completed only by who says the same."""
 
 
 class MetricPoint(NamedTuple):
@@ -41,6 +39,16 @@ class RunContent:
     params: Mapping[str, str]
     metrics: Sequence[MetricPoint]
     tags: Mapping[str, str]
+
+
+def shown_values(points: Iterable[MetricPoint]) -> dict[str, float]:
+    """Return metric -> the value that MLflow shows: that of the last step, there the latest.
+
+    >>> shown_values([MetricPoint("loss", 0.5, 9, 0), MetricPoint("loss", 0.25, 3, 1)])
+    {'loss': 0.25}
+    """
+    ordered = sorted(points, key=lambda point: (point.step, point.timestamp_ms, point.value))
+    return {point.key: point.value for point in ordered}
 
 
 def batches(runs: Sequence[RunContent]) -> Iterator[list[RunContent]]:

@@ -7,15 +7,16 @@ get the fewest calls that a run takes, from several connections.
 from __future__ import annotations
 
 import contextvars
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from multiprocessing.pool import ThreadPool
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mlflow_ext.errors import BulkError, StoreUnreachableError
 from mlflow_ext.tracking.address import hide_password
 from mlflow_ext.tracking.route import PATH
-from mlflow_ext.tracking.runs import RunContent, batches
+from mlflow_ext.tracking.runs import RunContent, batches, shown_values
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -38,14 +39,17 @@ class Writer(Protocol):
     """Whether what is written twice, even at the same time, is one run."""
 
     def write(
-        self, experiment_id: str, runs: Sequence[RunContent], there: Mapping[str, str]
+        self, experiment_id: str, runs: Sequence[RunContent], there: Mapping[str, bool]
     ) -> None:
-        """Write *runs*, or bring those that are there to what is said of them.
+        """Write *runs*; to those that are there, add what is said of them.
+
+        Nothing that anybody has logged is taken away. Where another value of a metric stands last,
+        the one that is said is logged once more, after it.
 
         Args:
             experiment_id: Where they belong.
             runs: Any number. A store that chooses identities itself gives new ones to new runs.
-            there: Run id -> status of those that are in the store already.
+            there: Run id -> whether to end it as is said, of those that are in the store already.
 
         Raises:
             BulkError: A run cannot be written; others may be.
@@ -80,12 +84,16 @@ class DatabaseWriter:
     is_idempotent = True
 
     def write(
-        self, experiment_id: str, runs: Sequence[RunContent], there: Mapping[str, str]
+        self, experiment_id: str, runs: Sequence[RunContent], there: Mapping[str, bool]
     ) -> None:
-        """As `Writer.write`; whoever sees a run sees all of it."""
+        """As `Writer.write`; whoever sees a new run sees all of it."""
         from mlflow_ext.tracking.bulk import write_bulk
 
-        _send_all(runs, lambda batch: write_bulk(self.store, experiment_id, batch))
+        whole, lacking = _part(runs, there)
+        try:
+            CallsWriter(self.store).write(experiment_id, lacking, there)
+        finally:
+            _send_all(whole, lambda batch: write_bulk(self.store, experiment_id, batch))
 
 
 @dataclass(frozen=True)
@@ -96,7 +104,7 @@ class ServerWriter:
     is_idempotent = True
 
     def write(
-        self, experiment_id: str, runs: Sequence[RunContent], there: Mapping[str, str]
+        self, experiment_id: str, runs: Sequence[RunContent], there: Mapping[str, bool]
     ) -> None:
         """As `Writer.write`; a server that is away is not waited for."""
         from pydantic_core import to_jsonable_python
@@ -109,7 +117,11 @@ class ServerWriter:
             if answer.status_code != 200:
                 raise _unusable(answer)
 
-        _send_all(runs, send)
+        whole, lacking = _part(runs, there)
+        try:
+            CallsWriter(self.store).write(experiment_id, lacking, there)
+        finally:
+            _send_all(whole, send)
 
 
 @dataclass(frozen=True)
@@ -120,17 +132,19 @@ class CallsWriter:
     is_idempotent = False
 
     def write(
-        self, experiment_id: str, runs: Sequence[RunContent], there: Mapping[str, str]
+        self, experiment_id: str, runs: Sequence[RunContent], there: Mapping[str, bool]
     ) -> None:
         """As `Writer.write`; one run that fails keeps no other from being written."""
 
         def write_one(run: RunContent) -> None:
-            if run.run_id not in there:
-                self._fill(self._begin(experiment_id, run), run)
-                return
-            self._log(run.run_id, tags=_tags(run))
-            if there[run.run_id] == "RUNNING":
-                self._fill(run.run_id, run)
+            if run.run_id in there:
+                self._log(run, _tags(run))
+                self._say_last(run)
+            else:
+                run = replace(run, run_id=self._begin(experiment_id, run))
+                self._log(run)
+            if there.get(run.run_id, True):
+                self._end(run)
 
         failures = _each(write_one, runs)
         if failures:
@@ -146,30 +160,50 @@ class CallsWriter:
         )
         return str(made.info.run_id)
 
-    def _fill(self, run_id: str, run: RunContent) -> None:
-        from mlflow.entities import Metric, Param, RunStatus
+    def _log(self, run: RunContent, tags: Sequence[Any] = ()) -> None:
+        """Log in one call, unless that is more than MLflow takes."""
+        from mlflow.entities import Metric, Param
 
         params = [Param(*item) for item in run.params.items()]
-        self._log(run_id, params=params, metrics=[Metric(*point) for point in run.metrics])
-        self.store.update_run_info(run_id, RunStatus.from_string(run.status), run.end_ms, None)
-
-    def _log(
-        self,
-        run_id: str,
-        params: Sequence[Any] = (),
-        metrics: Sequence[Any] = (),
-        tags: Sequence[Any] = (),
-    ) -> None:
-        """Log in one call, unless that is more than MLflow takes."""
-        params, metrics, tags = list(params), list(metrics), list(tags)
+        metrics, tags = [Metric(*point) for point in run.metrics], list(tags)
         while params or metrics or tags:
             self.store.log_batch(
-                run_id,
+                run.run_id,
                 metrics=metrics[:METRICS_PER_CALL],
                 params=params[:PARAMS_PER_CALL],
                 tags=tags[:TAGS_PER_CALL],
             )
             del metrics[:METRICS_PER_CALL], params[:PARAMS_PER_CALL], tags[:TAGS_PER_CALL]
+
+    def _say_last(self, run: RunContent) -> None:
+        """Let MLflow show the values that are said, after whatever others have logged."""
+        from mlflow.entities import Metric
+
+        for key, value in shown_values(run.metrics).items():
+            points = self.store.get_metric_history(run.run_id, key)
+            last = max(points, key=lambda point: (point.step, point.timestamp, point.value))
+            if math.isfinite(value) and last.value != value:  # MLflow keeps no other as it is
+                again = Metric(key, value, last.timestamp + 1, last.step)
+                self.store.log_batch(run.run_id, metrics=[again], params=[], tags=[])
+
+    def _end(self, run: RunContent) -> None:
+        from mlflow.entities import RunStatus
+
+        status = RunStatus.from_string(run.status)
+        self.store.update_run_info(run.run_id, status, run.end_ms, None)
+
+
+def _part(
+    runs: Sequence[RunContent], there: Mapping[str, bool]
+) -> tuple[list[RunContent], list[RunContent]]:
+    """Return those that a batch takes, and those that are there and lack more than tags."""
+    whole: list[RunContent] = []
+    lacking: list[RunContent] = []
+    for run in runs:
+        ends = there.get(run.run_id)
+        is_lacking = ends is not None and bool(ends or run.params or run.metrics)
+        (lacking if is_lacking else whole).append(run)
+    return whole, lacking
 
 
 def _send_all(runs: Sequence[RunContent], send: Callable[[Sequence[RunContent]], object]) -> None:
@@ -194,11 +228,13 @@ def _tags(run: RunContent) -> list[Any]:
     return [RunTag(*item) for item in run.tags.items()]
 
 
-def _each(job: Callable[[RunContent], None], runs: Iterable[RunContent]) -> list[Exception]:
+def _each(job: Callable[[RunContent], None], runs: Sequence[RunContent]) -> list[Exception]:
     """Do *job* for each run, several at a time; return what went wrong.
 
     The threads are daemons: a server that has stopped to answer keeps no process from ending.
     """
+    if not runs:
+        return []
     context = contextvars.copy_context()  # holds MLflow's workspace
 
     def attempt(run: RunContent) -> Exception | None:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from mlflow_ext.process import current_process
-from mlflow_ext.tuning.attributes import ATTEMPT, OWNER, RETRY_OF, STUDY_ID
+from mlflow_ext.tuning.attributes import ATTEMPT, FIRST, OWNER, RETRY_OF, STUDY_ID
 from mlflow_ext.tuning.heartbeat import beating, has_died
 from mlflow_ext.tuning.samplers import has_stagnated, make_pruner, make_sampler, next_point
 from mlflow_ext.tuning.space import is_whole, suggest
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import optuna
     from optuna.trial import FrozenTrial, TrialState
 
-    from mlflow_ext.project import Search
+    from mlflow_ext.project import Parameter, Search
     from mlflow_ext.tuning.stores import StudyStore
     from mlflow_ext.tuning.trials import Claim, Outcome, Reports
 
@@ -32,6 +32,9 @@ _desks: WeakSet[Desk] = WeakSet()
 
 # Parameters that end a process (out of memory, a crash in C) must not end every one that resumes.
 MAX_ATTEMPTS = 5
+
+# Optuna's names in a trial for the point it began with, and for what a pruner noted.
+POINT, RUNG = "fixed_params", "completed_rung_"
 
 
 def count_done(study: optuna.Study) -> int:
@@ -58,7 +61,9 @@ class Desk:
     def __init__(self, store: StudyStore, study: optuna.Study, search: Search) -> None:
         self._store, self._study, self._search = store, study, search
         self._study.pruner = make_pruner(search)
-        self._study_id = study.user_attrs.get(STUDY_ID)
+        facts = study.user_attrs
+        self._study_id = facts.get(STUDY_ID)
+        self._points: list[dict[str, Any]] = [*facts.get(FIRST, ()), *search.enqueue]
         self._deadline = time.monotonic() + (search.timeout or math.inf)
         self._owner = current_process()
         self._given: dict[int, optuna.Trial] = {}
@@ -99,13 +104,14 @@ class Desk:
         from optuna.trial import TrialState
 
         with self.exclusive():
-            trial = self._given.pop(outcome.number)
+            trial = self._given[outcome.number]
             if not self._search.objectives:  # Optuna takes none where values cannot be compared
                 for step, value in outcome.reports.items():
                     trial.report(value, step)
             for key, value in outcome.attributes.items():
                 trial.set_user_attr(key, value)
             _tell(self._study, trial, outcome.values or None, TrialState[outcome.state])
+            del self._given[outcome.number]  # whatever went wrong before, `abandon` repeats it
 
     def repeat(self, numbers: Collection[int], *, blame: int) -> None:
         """Have trials that were given out repeated later.
@@ -137,7 +143,7 @@ class Desk:
         begun = self._count_begun()
         if begun >= self._search.n_trials:
             return None
-        if self._search.sampler == "grid" and not self._queue_point():
+        if not self._queue_point() and self._search.sampler == "grid":
             return None
         self._study.sampler = make_sampler(self._search, begun, self._study.sampler)
         return self._study.ask()
@@ -161,10 +167,21 @@ class Desk:
         )
 
     def _queue_point(self) -> bool:
-        """Make sure that a point of the grid waits; say whether there is one left."""
+        """Make sure that a known point, or one of the grid, waits; say whether any was left.
+
+        One at a time: a trial that is repeated would come behind all that wait.
+        """
+        is_grid = self._search.sampler == "grid"
+        if not (is_grid or self._points):
+            return False
         if self._list_open("WAITING"):
             return True
-        point = next_point(self._search, [t.params for t in self._study.get_trials(deepcopy=False)])
+        trials = self._study.get_trials(deepcopy=False)
+        begun = [trial.system_attrs.get(POINT) for trial in trials]
+        self._points = [point for point in self._points if point not in begun]
+        point = next(iter(self._points), None)
+        if point is None and is_grid:
+            point = next_point(self._search, [trial.params for trial in trials])
         if point is not None:
             self._study.enqueue_trial(point)
         return point is not None
@@ -199,11 +216,27 @@ class Desk:
             attempt = trial.user_attrs.get(ATTEMPT, 1) + blame
             # First queued, then ended: a crash in between loses nothing.
             if trial.number not in repeated and attempt <= MAX_ATTEMPTS:
-                # Half a proposal is dropped: the sampler, seeded alike, makes the whole one again.
-                params = trial.params if is_whole(trial.params, self._search.space) else {}
-                attributes: dict[str, Any] = {RETRY_OF: trial.number, ATTEMPT: attempt}
-                self._study.enqueue_trial(params, user_attrs=attributes)
+                self._study.add_trial(_again(trial, attempt, self._search.space))
             self._study.tell(trial.number, state=TrialState.FAIL)
+
+
+def _again(trial: FrozenTrial, attempt: int, space: Mapping[str, Parameter]) -> FrozenTrial:
+    """Make the waiting trial that repeats *trial*.
+
+    What the sampler noted there goes along: it would not count the trial as its own without. What
+    the pruner noted does not. Half a proposal is dropped, but for the point it began with: the
+    sampler, seeded alike, makes the whole one again.
+    """
+    from optuna.trial import TrialState, create_trial
+
+    facts = trial.system_attrs
+    point = trial.params if is_whole(trial.params, space) else facts.get(POINT, {})
+    kept = facts if is_whole(point, space) else {}
+    return create_trial(
+        state=TrialState.WAITING,
+        system_attrs={k: v for k, v in kept.items() if not k.startswith(RUNG)} | {POINT: point},
+        user_attrs={RETRY_OF: trial.number, ATTEMPT: attempt},
+    )
 
 
 def _tell(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlflow_ext.errors import SearchError, StoreUnreachableError
 from mlflow_ext.settings import validate
-from mlflow_ext.tuning.attributes import BUDGET, DEFINITION, STUDY_ID
+from mlflow_ext.tuning.attributes import BUDGET, DEFINITION, FIRST, STUDY_ID
 from mlflow_ext.tuning.stores import StudyStore, find_store, journal_file, reaching
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def begin_study(
         store: Where it lies.
         search: What is searched.
         name: Name of the study.
-        first: Points to try before any other, when the study begins.
+        first: Points to try before any other; kept when the study begins.
 
     Raises:
         SearchError: The study was begun with another search.
@@ -90,7 +90,7 @@ def begin_study(
             load_if_exists=True,
         )
         if DEFINITION not in study.user_attrs:
-            _define(study, search, [*first, *search.enqueue])
+            _define(study, search, first)
         else:
             _check_definition(study, search, store)
     return study
@@ -156,9 +156,9 @@ def _readable(where: str) -> Iterator[None]:
 
 def _define(study: optuna.Study, search: Search, first: Sequence[Mapping[str, Any]]) -> None:
     study.set_user_attr(STUDY_ID, uuid.uuid4().hex)
+    study.set_user_attr(FIRST, [dict(point) for point in first])
+    # Last: what a database holds without it was cut off, and is begun anew.
     study.set_user_attr(DEFINITION, _definition(search))
-    for point in first:
-        study.enqueue_trial(dict(point))
 
 
 def _check_definition(study: optuna.Study, search: Search, store: StudyStore) -> None:

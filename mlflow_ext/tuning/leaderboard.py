@@ -7,7 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from mlflow_ext.tuning.attributes import DEFINITION, ERROR
-from mlflow_ext.tuning.study import find_front, is_usable, seconds_of
+from mlflow_ext.tuning.front import find_front, is_usable, seconds_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from shutil import get_terminal_size
 from typing import TYPE_CHECKING, TextIO
 
+from mlflow_ext.tuning.front import is_usable
 from mlflow_ext.tuning.leaderboard import is_maximized, metric_names
-from mlflow_ext.tuning.study import is_usable
 
 if TYPE_CHECKING:
     import optuna

@@ -10,13 +10,13 @@ from datetime import UTC, datetime
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from mlflow_ext.tuning.front import seconds_of
 from mlflow_ext.tuning.leaderboard import (
     count_causes,
     count_states,
     find_best,
     make_leaderboard,
 )
-from mlflow_ext.tuning.study import seconds_of
 
 if TYPE_CHECKING:
     import optuna

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from mlflow_ext.errors import SearchError
 from mlflow_ext.project import Choices, FloatRange
 from mlflow_ext.tuning.attributes import EXCESS
+from mlflow_ext.tuning.front import is_usable
 
 if TYPE_CHECKING:
     import optuna
@@ -41,6 +42,8 @@ def make_sampler(
     import numpy as np
     import optuna
 
+    from mlflow_ext.tuning.ordinal import OrdinalCmaEsSampler, OrdinalQMCSampler
+
     seed = int(np.random.SeedSequence([search.seed, ordinal]).generate_state(1)[0])
     constraints = excess_of if search.constraints else None
     if search.sampler == "tpe":
@@ -52,13 +55,14 @@ def make_sampler(
         return optuna.samplers.NSGAIISampler(seed=seed, constraints_func=constraints)
     if search.sampler == "cmaes":
         # The margin keeps whole numbers and steps from freezing at one value.
-        return optuna.samplers.CmaEsSampler(
-            seed=seed, with_margin=True, warn_independent_sampling=False
+        return OrdinalCmaEsSampler(
+            ordinal, seed=seed, with_margin=True, warn_independent_sampling=False
         )
     if search.sampler == "qmc":
-        return optuna.samplers.QMCSampler(
+        return OrdinalQMCSampler(
+            ordinal,
             scramble=True,
-            seed=search.seed,  # of one sequence, whose place is kept in the study
+            seed=search.seed,  # of one sequence
             independent_sampler=optuna.samplers.RandomSampler(seed=seed),
             warn_asynchronous_seeding=False,
             warn_independent_sampling=False,
@@ -73,8 +77,9 @@ def make_sampler(
 def make_pruner(search: Search) -> optuna.pruners.BasePruner:
     """Make the pruner of *search*; one step is one fraction or one fold.
 
-    Hyperband assigns a trial to its bracket by study name and trial number: the numbers behind a
-    repeated trial are shifted by one, so a resumed study may prune others than an unbroken one.
+    With two of them a study that was interrupted may prune others than an unbroken one. Hyperband
+    assigns a trial to its bracket by trial number, and those behind a repeated trial are shifted by
+    one. It and successive halving compare with every trial that got as far, cut off ones too.
     """
     import optuna
 
@@ -94,8 +99,6 @@ def has_stagnated(study: optuna.Study) -> bool:
     """Say whether the last `STAGNATION` trials that could have won have brought nothing better."""
     from optuna.terminator import BestValueStagnationEvaluator
     from optuna.trial import TrialState
-
-    from mlflow_ext.tuning.study import is_usable  # which knows the desk, and the desk us
 
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     usable = [trial for trial in complete if is_usable(trial)]

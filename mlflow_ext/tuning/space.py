@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import math
 import pkgutil
 from collections.abc import Collection, Iterable, Mapping
 from importlib.util import find_spec
@@ -16,7 +17,9 @@ from mlflow_ext.project import Choices, FloatRange
 if TYPE_CHECKING:
     from optuna.trial import BaseTrial
 
-    from mlflow_ext.project import Parameter, Search
+    from mlflow_ext.project import IntRange, Parameter, Search
+
+EXACT = 2**53  # Optuna keeps numbers as floats, and beyond this they are not all whole numbers
 
 
 def suggest(trial: BaseTrial, space: Mapping[str, Parameter]) -> dict[str, Any]:
@@ -83,8 +86,10 @@ def check_search(search: Search) -> None:
 
     Raises:
         SearchError: There is no such estimator, it does not take one of the arguments, or it cannot
-            go on from an earlier fit although ``warm_start`` asks for that.
+            go on from an earlier fit although ``warm_start`` asks for that; or a range is too wide.
     """
+    for name, parameter in search.space.items():
+        _check_width(name, parameter)
     first = {name: _first_value(one) for name, one in search.space.items()}
     estimator = build_estimator(search, first)
     if search.warm_start:
@@ -134,6 +139,24 @@ def _no_going_on(model: Any, said: str, wanted: str) -> SearchError:
         f"an estimator that {wanted}, such as a forest or gradient boosting",
         "leave 'warm_start' out of the search: rows are then what grows",
     )
+
+
+def _check_width(name: str, parameter: Parameter) -> None:
+    if isinstance(parameter, Choices) or _can_draw(parameter):
+        return
+    raise SearchError(
+        f"search.space.{name} from {parameter.low} to {parameter.high} is too wide to draw from",
+        "whole numbers from -2**53 to 2**53, or real ones less than 1.8e308 apart with at most "
+        "2**53 steps",
+        "narrow it, or widen its 'step'",
+    )
+
+
+def _can_draw(numbers: FloatRange | IntRange) -> bool:
+    if not isinstance(numbers, FloatRange):
+        return numbers.low >= -EXACT and numbers.high <= EXACT
+    width, step = numbers.high - numbers.low, numbers.step or 0.0
+    return math.isfinite(width + step) and width <= EXACT * (step or math.inf)
 
 
 def _first_value(parameter: Parameter) -> Any:

@@ -20,11 +20,16 @@ if TYPE_CHECKING:
 
     from mlflow_ext.project import Search
 
+# A lock of MySQL is the whole server's, and MariaDB takes no wait without an end: a year, then.
+MYSQL_LOCK = (
+    "SELECT GET_LOCK(SHA1(CONCAT(DATABASE(), '.', '{key}')), 31536000)",
+    "SELECT RELEASE_LOCK(SHA1(CONCAT(DATABASE(), '.', '{key}')))",
+)
 # How a database is asked to let one session at a time go on, whatever machine it comes from.
 SESSION_LOCKS = {
     "postgresql": ("SELECT pg_advisory_lock({key})", "SELECT pg_advisory_unlock({key})"),
-    "mysql": ("SELECT GET_LOCK('{key}', -1)", "SELECT RELEASE_LOCK('{key}')"),
-    "mariadb": ("SELECT GET_LOCK('{key}', -1)", "SELECT RELEASE_LOCK('{key}')"),
+    "mysql": MYSQL_LOCK,
+    "mariadb": MYSQL_LOCK,
 }
 
 
@@ -110,7 +115,11 @@ class DatabaseStore:
     @contextmanager
     def _session(self, connection: Connection, acquire: str, release: str) -> Iterator[None]:
         with connection:  # the lock ends with the session, however that ends
-            connection.exec_driver_sql(acquire.format(key=self._key))
+            answer = connection.exec_driver_sql(acquire.format(key=self._key)).scalar()
+            if answer in (0, None):  # which MySQL says of a lock that it has not given
+                found = "it gave no lock"
+                fix = "start the command again; the study goes on"
+                raise StoreUnreachableError("study database", self.where, found, fix)
             try:
                 yield
             finally:

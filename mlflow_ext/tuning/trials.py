@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import operator
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ Objective = Callable[[Any], float | Sequence[float]]
 """Takes a `ClaimedTrial`; returns one value for each objective."""
 Reports = Mapping[int, float]
 """Step -> intermediate value."""
+LAST_STEP = 2**31 - 1  # more is too large for a column of Optuna's databases
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +69,19 @@ class ClaimedTrial(optuna.trial.FixedTrial):
         self._times: dict[int, int] = {}
 
     def report(self, value: float, step: int) -> None:
-        """Note an intermediate value; of several for one step the first counts."""
+        """Note an intermediate value; of several for one step the first counts.
+
+        Args:
+            value: Finite or not.
+            step: A whole number from 0 to `LAST_STEP`, of Python or numpy.
+
+        Raises:
+            ValueError: The step is another number.
+            TypeError: The step is no whole number.
+        """
+        step = operator.index(step)
+        if not 0 <= step <= LAST_STEP:
+            raise ValueError(f"the step of a report is {step}, and not from 0 to {LAST_STEP}")
         if step not in self._times:
             # Optuna keeps no time for an intermediate value, and a chart of it needs one.
             self._times[step] = time.time_ns() // 1_000_000
@@ -111,8 +125,16 @@ def run_trial(objective: Objective, claim: Claim, ask: Callable[[int, Reports], 
     except MlflowExtError:
         raise
     except Exception as error:
-        trial.set_user_attr(ERROR, f"{type(error).__name__}: {error}")
+        trial.set_user_attr(ERROR, _describe(error))
         return trial.end("FAIL")
+
+
+def _describe(error: Exception) -> str:
+    kind = type(error).__name__
+    try:
+        return f"{kind}: {error}"
+    except Exception:  # its text raises one of its own
+        return f"{kind} without a text"
 
 
 def _numbers(found: Any, wanted: int) -> list[float]:

@@ -22,8 +22,9 @@ def shop(tracking):
 @pytest.fixture
 def mlflow_database(request, empty_store, tmp_path):
     """URL of a database that holds MLflow's empty tables: sqlite, or what the test asks for."""
-    if getattr(request, "param", "sqlite") == "postgresql":
-        return request.getfixturevalue("postgres_store")
+    stores = {"postgresql": "postgres_store", "mysql": "mysql_store"}
+    if fixture := stores.get(getattr(request, "param", "sqlite")):
+        return request.getfixturevalue(fixture)
     shutil.copy(empty_store, tmp_path / "gated.db")
     return f"sqlite:///{tmp_path}/gated.db"
 

@@ -3,9 +3,8 @@
 import math
 import uuid
 
-from mlflow_ext.tracking.runs import SOURCE, MetricPoint, RunContent
+from mlflow_ext.tracking.runs import MetricPoint, RunContent
 
-STUDY = "5" * 32
 METRICS = (
     MetricPoint("loss", 0.5, 1_700_000_000_500, 0),
     MetricPoint("loss", 0.25, 1_700_000_000_400, 2),
@@ -28,7 +27,7 @@ def make_run(number=0, **changes):
         "end_ms": 1_700_000_009_000 + number,
         "params": {"depth": str(number), "a/b c": "é" * 10},
         "metrics": METRICS,
-        "tags": {"mlflow.user": "ann", "note": "it's [ok] 日本", SOURCE: STUDY},
+        "tags": {"mlflow.user": "ann", "note": "it's [ok] 日本"},
     }
     return RunContent(**(content | changes))
 

@@ -6,13 +6,12 @@ import mlflow
 import pytest
 from mlflow.exceptions import MlflowException
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
-from sample_runs import STUDY, dump, make_run
+from sample_runs import METRICS, dump, make_run
 
 from mlflow_ext.errors import BulkError
 from mlflow_ext.tracking.bulk import Receipt, write_bulk
-from mlflow_ext.tracking.runs import MAX_RUNS, RUNS_PER_BATCH, SOURCE, MetricPoint, batches
-from mlflow_ext.tracking.writer import CallsWriter, open_writer
-from mlflow_ext.tuning.attributes import STUDY_ID
+from mlflow_ext.tracking.runs import MAX_RUNS, RUNS_PER_BATCH, MetricPoint, batches
+from mlflow_ext.tracking.writer import CallsWriter, DatabaseWriter, open_writer
 
 TWELVE = [make_run(number) for number in range(12)]
 
@@ -39,10 +38,10 @@ def test_the_rows_are_those_of_single_calls(store):
     one_by_one, at_once = (store.create_experiment(name) for name in ("single", "bulk"))
     CallsWriter(store).write(one_by_one, TWELVE, {})
 
-    assert write_bulk(store, at_once, TWELVE) == Receipt(made=12, completed=0, kept=0)
+    assert write_bulk(store, at_once, TWELVE) == Receipt(made=12, kept=0)
     expected = dump(store, one_by_one)
     assert dump(store, at_once) == expected
-    assert [len(rows) for rows in expected.values()] == [12, 24, 84, 48, 48]
+    assert [len(rows) for rows in expected.values()] == [12, 24, 84, 48, 36]
 
 
 def test_the_same_call_again_changes_nothing(store):
@@ -50,7 +49,7 @@ def test_the_same_call_again_changes_nothing(store):
     write_bulk(store, experiment, TWELVE)
     before = dump(store, experiment)
 
-    assert write_bulk(store, experiment, TWELVE) == Receipt(made=0, completed=0, kept=12)
+    assert write_bulk(store, experiment, TWELVE) == Receipt(made=0, kept=12)
     assert dump(store, experiment) == before
 
 
@@ -139,34 +138,30 @@ def test_an_experiment_must_exist_and_be_active(sqlite_store):
         write_bulk(sqlite_store, "777", TWELVE)
 
 
-def test_a_run_that_had_begun_is_completed(store):
+def test_a_run_that_a_crash_left_half_written_is_completed(store):
     at_once, later = (store.create_experiment(name) for name in ("bulk", "later"))
     write_bulk(store, at_once, TWELVE)
-    own = mlflow.entities.RunTag(SOURCE, STUDY)
-    begun = store.create_run(later, "ann", 5, [own], "run-0").info.run_id
-    store.log_batch(begun, [mlflow.entities.Metric("half", 1.0, 1, 1)], [], [])
+    half = TWELVE[0]
+    begun = store.create_run(later, "ann", half.start_ms, [], half.name).info.run_id
+    store.log_batch(begun, [mlflow.entities.Metric(*point) for point in METRICS[:3]], [], [])
     runs = [make_run(0, run_id=begun), *(make_run(n, run_id=f"{n:032x}") for n in range(1, 12))]
 
-    assert write_bulk(store, later, runs) == Receipt(made=11, completed=1, kept=0)
+    DatabaseWriter(store).write(later, runs, {begun: True})
     assert dump(store, later) == dump(store, at_once)
 
 
-@pytest.mark.parametrize("source", [None, "another study"])
-def test_a_run_that_somebody_else_has_begun_is_not_completed(store, source):
+def test_a_run_that_somebody_is_logging_keeps_all_of_it_and_goes_on(store):
     experiment = store.create_experiment("bulk")
-    tags = [mlflow.entities.RunTag(SOURCE, source)] if source else []
-    theirs = store.create_run(experiment, "eve", 5, tags, "at work").info.run_id
+    theirs = store.create_run(experiment, "eve", 5, [], "at work").info.run_id
     store.log_batch(theirs, [mlflow.entities.Metric("half", 1.0, 1, 1)], [], [])
-    before = dump(store, experiment)
+    before = store.get_run(theirs)
 
-    with pytest.raises(BulkError, match="has begun and is of another source") as error:
-        write_bulk(store, experiment, [TWELVE[1], make_run(0, run_id=theirs)])
-    assert error.value.index == 1
-    assert dump(store, experiment) == before
-
-
-def test_the_source_of_a_run_is_its_study():
-    assert SOURCE == STUDY_ID
+    written = write_bulk(store, experiment, [TWELVE[1], make_run(0, run_id=theirs)])
+    assert written == Receipt(made=1, kept=1)
+    run = store.get_run(theirs)
+    assert run.info == before.info
+    assert (run.data.metrics, run.data.params) == ({"half": 1.0}, {})
+    assert run.data.tags.items() >= {**before.data.tags, **TWELVE[0].tags}.items()
 
 
 def test_a_run_that_has_ended_keeps_its_content_its_name_and_the_notes_of_others(store):
@@ -177,7 +172,7 @@ def test_a_run_that_has_ended_keeps_its_content_its_name_and_the_notes_of_others
     store.set_tag(run_id, mlflow.entities.RunTag("mlflow.note.content", "look here"))
     again = make_run(0, status="FAILED", params={"depth": "9"}, tags={"note": "new", "more": "x"})
 
-    assert write_bulk(store, experiment, [again]) == Receipt(made=0, completed=0, kept=1)
+    assert write_bulk(store, experiment, [again]) == Receipt(made=0, kept=1)
     run = store.get_run(run_id)
     assert (run.info.run_name, run.info.status, run.data.params["depth"]) == (
         "my favourite",

@@ -1,5 +1,6 @@
 """One file per study, whatever its name, that survives crashes and refuses another search."""
 
+import math
 import multiprocessing
 from dataclasses import replace
 
@@ -126,6 +127,18 @@ def test_the_difference_is_shown_with_what_was_and_what_is(tmp_path):
     assert "is {'type': 'float', 'low': -2.0, 'high': 3.0}" in found
     assert "space.kind was" in found
     assert "seed" not in found.partition("another search:")[2]
+
+
+def test_a_search_that_holds_what_equals_nothing_goes_on_and_tells_another(tmp_path):
+    search = replace(SEARCH, fixed={"missing": math.nan, "deep": [{"b": 1, "a": math.nan}]})
+    study = open_study(search, NAME, tmp_path)
+    keep_budget(study, search)
+
+    again = replace(SEARCH, fixed={"deep": [{"a": float("nan"), "b": 1}], "missing": float("nan")})
+    assert open_study(again, NAME, tmp_path).study_name == NAME
+    assert open_study(read_search(study), NAME, tmp_path).study_name == NAME
+    with pytest.raises(SearchError, match="fixed was"):
+        open_study(replace(search, fixed={"missing": 0.0}), NAME, tmp_path)
 
 
 def test_more_trials_and_more_time_are_no_other_search(tmp_path):

@@ -7,8 +7,10 @@ import sys
 import time
 from collections import Counter
 
+import dying_study
 import killed_study
 import pytest
+from tiny_study import essence
 
 from mlflow_ext.tuning.attributes import RETRY_OF, SESSION, TRIAL
 from mlflow_ext.tuning.catalog import find_study
@@ -64,3 +66,18 @@ def test_after_ten_kills_the_children_are_the_trials_that_were_told(tracking, tm
     )
     assert known.total() > KILLS // 2
     assert known == {"FINISHED": 1, "KILLED": known.total() - 1}
+
+
+@pytest.mark.parametrize("sampler", ["qmc", "grid"])
+def test_killed_at_any_commit_a_study_in_a_database_becomes_what_it_would_have(tmp_path, sampler):
+    subprocess.run([sys.executable, dying_study.__file__, str(tmp_path), sampler], check=True)
+    numbers = [int(file.stem) for file in tmp_path.glob("*.db")]
+    trials = {number: dying_study.go_on(tmp_path, number, sampler).trials for number in numbers}
+    whole = trials[0]
+
+    assert len(numbers) > 20
+    assert len(whole) == 3
+    if sampler == "qmc":
+        assert whole[0].params == dying_study.CHAMPION
+        assert dying_study.KNOWN.items() <= whole[1].params.items()
+    assert [n for n in numbers if essence(trials[n]) != essence(whole)] == []

@@ -2,11 +2,12 @@
 
 import math
 from dataclasses import replace
-from itertools import product
+from itertools import count, product
 
 import optuna
 import pytest
 from optuna.trial import TrialState
+from tiny_study import essence
 from wide_study import SEARCH
 
 from mlflow_ext.errors import NoTrialCompletedError, SearchError
@@ -225,6 +226,51 @@ def test_a_sampler_that_keeps_its_place_in_the_study_goes_on_where_it_was(tmp_pa
     assert len({trial.params["steps"] for trial in whole}) == 5
 
 
+# In the first trial, in one that improves cmaes' idea of the space, behind the first population
+# of nsga2, and twice in a row.
+INTERRUPTED = (0, 7, 13, 14, 52, 56)
+
+
+@pytest.mark.parametrize("sampler", ["random", "tpe", "qmc", "cmaes", "nsga2", "grid"])
+@pytest.mark.parametrize("where", ["journal", "database"])
+def test_an_interrupted_study_proposes_what_an_unbroken_one_would(tmp_path, sampler, where):
+    step = 0.125 if sampler == "grid" else None
+    space = {n: FloatRange(type="float", low=-1.0, high=1.0, step=step) for n in "ab"}
+    kind = Choices(type="categorical", choices=("line", "bend"))
+    space |= {"kind": kind, "n": IntRange(type="int", low=1, high=9, step=2, when={"kind": "bend"})}
+    points = ({"a": 0.5}, {"a": 0.25, "b": 0.5, "kind": "line"}, {"kind": "bend"})
+
+    def search_in(folder):
+        storage = f"sqlite:///{tmp_path / folder}.db" if where == "database" else None
+        base = replace(SEARCH, sampler=sampler, space=space, storage=storage, enqueue=points)
+        return replace(base, n_trials=62 if where == "journal" else 20)
+
+    def interrupted(folder, moments):
+        calls = count()
+
+        def bowl_of_all(trial):
+            params = suggest(trial, space)
+            if next(calls) in moments:
+                raise KeyboardInterrupt
+            return params.get("n", 0) - params["a"] ** 2 - params["b"] ** 2
+
+        return run_study(search_in(folder), bowl_of_all, name="a", storage_dir=tmp_path / folder)
+
+    interrupted("whole", ())
+    for moment in [*INTERRUPTED, None]:
+        done = len(
+            [t for t in open_study(search_in("cut"), "a", tmp_path / "cut").trials if t.values]
+        )
+        try:
+            interrupted("cut", () if moment is None else (moment - done,))
+        except KeyboardInterrupt:
+            continue
+    whole, cut = (open_study(search_in(f), "a", tmp_path / f).trials for f in ("whole", "cut"))
+
+    assert len(cut) - len(whole) == (6 if where == "journal" else 4)
+    assert essence(cut) == essence(whole)
+
+
 def test_cmaes_closes_in_on_the_best_point(tmp_path):
     run(tmp_path, bowl, n_trials=80, sampler="cmaes")
     trials = trials_of(tmp_path, sampler="cmaes")
@@ -244,6 +290,17 @@ def test_points_known_to_be_good_are_the_first_trials_and_only_once(tmp_path):
     assert [trial.params["x"] for trial in trials[:3]] == [0.75, 0.5, 0.25]
     assert [trial.params["y"] for trial in trials[:2]] == [0.75, -0.5]
     assert len(trials) == 4
+
+
+def test_a_point_that_is_listed_twice_is_tried_once(tmp_path):
+    point, near = {"x": 0.5, "y": 0.5}, {"x": 0.5, "y": 0.5 + 1e-9}
+    search = replace(SEARCH, n_trials=4, enqueue=(point, near, point))
+    begin_study(open_store(search, "a", tmp_path), search, "a", first=[near])
+    run_study(search, bowl, name="a", storage_dir=tmp_path)
+    tried = [trial.params for trial in open_study(search, "a", tmp_path).trials]
+
+    assert tried[:2] == [near, point]
+    assert len({tuple(params.items()) for params in tried}) == 4
 
 
 def test_three_hundred_parameters_and_choices_are_no_burden(tmp_path):

@@ -14,11 +14,12 @@ from tiny_study import SEARCH, TinyModel, make_tables, make_tiny, score
 
 from mlflow_ext.data.features import make_model
 from mlflow_ext.errors import SearchError, TableError
-from mlflow_ext.project import Aim, Constraint, CrossValidation, IntRange
+from mlflow_ext.project import Aim, Constraint, CrossValidation, FloatRange, IntRange
 from mlflow_ext.tuning.attributes import EXCESS
 from mlflow_ext.tuning.objective import Objective, StoredObjective
 from mlflow_ext.tuning.rows import check_tables, draw_folds, load_tables, store_tables
-from mlflow_ext.tuning.space import check_search, go_on_to
+from mlflow_ext.tuning.space import check_search, go_on_to, suggest
+from mlflow_ext.tuning.study import run_study
 from mlflow_ext.tuning.trials import Claim, run_trial
 
 PARAMS = {"slope": 1.0, "scale": 0.1, "power": 1, "kind": "line"}
@@ -53,6 +54,43 @@ def outcome_of(search, make=make_tiny, params=PARAMS, tables=None, prune_at=None
         number=0, params=params, n_values=len(search.aims), is_prunable=prune_at is not None
     )
     return run_trial(objective, claim, lambda number, reports: prune_at in reports)
+
+
+@pytest.mark.parametrize(
+    "slope",
+    [
+        IntRange(type="int", low=0, high=10**30),
+        IntRange(type="int", low=-(2**53) - 1, high=0),
+        FloatRange(type="float", low=-1.7e308, high=1.7e308),
+        FloatRange(type="float", low=0.0, high=1.7e308, step=1e307),
+        FloatRange(type="float", low=0.0, high=1e300, step=1e-300),
+    ],
+)
+def test_a_range_that_no_sampler_can_draw_from_is_refused(slope):
+    search = replace(SEARCH, estimator="tiny_study.TinyModel")
+    with pytest.raises(SearchError, match=r"search.space.slope .* is too wide") as error:
+        check_search(replace(search, space={**SEARCH.space, "slope": slope}))
+    assert "step" in error.value.fix
+
+
+@pytest.mark.parametrize("sampler", ["random", "tpe", "cmaes", "qmc", "nsga2"])
+def test_the_widest_ranges_that_are_taken_can_be_drawn_from(tmp_path, sampler):
+    space = {
+        "slope": IntRange(type="int", low=-(2**53), high=2**53),
+        "scale": IntRange(type="int", low=2**53 - 5, high=2**53),
+        "power": FloatRange(type="float", low=-8e307, high=8e307),
+        "kind": FloatRange(type="float", low=0.0, high=1.0, step=2.0**-40),
+    }
+    search = replace(SEARCH, estimator="tiny_study.TinyModel", space=space, sampler=sampler)
+    check_search(search)
+    search = replace(search, pruner="none", n_trials=15)
+
+    def drawn(trial):
+        params = suggest(trial, space)
+        assert all(space[name].admits(value) for name, value in params.items())
+        return params["scale"] - 2.0**53
+
+    assert run_study(search, drawn, name="a", storage_dir=tmp_path).n_complete == 15
 
 
 def test_cross_validation_scores_each_fold_by_a_model_of_the_others():

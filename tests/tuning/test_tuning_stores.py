@@ -172,8 +172,11 @@ def test_a_torn_line_that_gives_way_to_others_of_its_length_is_looked_behind(tmp
     assert len(ours.get_trials()) == 1
 
 
+POINTS = tuple({"x": place, "y": place} for place in (0.5, 0.25, 0.125))
+
+
 def share(url, folder):
-    search = replace(SEARCH, n_trials=16, storage=url)
+    search = replace(SEARCH, n_trials=16, storage=url, enqueue=POINTS)
     run_study(search, Bowl(folder, 0.02), name=NAME, storage_dir=folder)
 
 
@@ -181,15 +184,15 @@ def share(url, folder):
 def test_two_machines_share_a_study_and_count_it_exactly(request, tmp_path, kind):
     url, spawn = request.getfixturevalue(kind), multiprocessing.get_context("spawn")
     machines = [spawn.Process(target=share, args=(url, tmp_path)) for _ in range(2)]
-    open_study(replace(SEARCH, storage=url), NAME, tmp_path)
     for machine in machines:
         machine.start()
     for machine in machines:
         machine.join()
-    trials = open_study(replace(SEARCH, storage=url), NAME, tmp_path).trials
+    trials = open_study(replace(SEARCH, storage=url, enqueue=POINTS), NAME, tmp_path).trials
 
     assert [machine.exitcode for machine in machines] == [0, 0]
     assert [trial.state for trial in trials] == [TrialState.COMPLETE] * 16
+    assert [trial.params for trial in trials[:3]] == list(POINTS)
     assert len({tuple(trial.params.values()) for trial in trials}) == 16
     assert list(tmp_path.iterdir()) == []
 
@@ -236,7 +239,7 @@ def hold(url, held):
         multiprocessing.Event().wait()
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "postgres", "proxy"])
+@pytest.mark.parametrize("kind", ["sqlite", "postgres", "mysql", "proxy"])
 def test_the_lock_of_a_shared_place_ends_with_who_held_it(request, tmp_path, kind):
     local = f"sqlite:///{tmp_path}/study.db"
     url = local if kind == "sqlite" else request.getfixturevalue(kind)

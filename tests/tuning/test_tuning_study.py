@@ -6,6 +6,7 @@ import os
 import socket
 from dataclasses import replace
 
+import numpy as np
 import optuna
 import psutil
 import pytest
@@ -33,6 +34,10 @@ def bowl(trial):
         if step == 0 and trial.should_prune():
             raise optuna.TrialPruned
     return -((params["slope"] - 0.5) ** 2) - math.log(params["scale"]) ** 2
+
+
+def bowl_without_reports(trial):
+    return -((suggest(trial, SEARCH.space)["slope"] - 0.5) ** 2)
 
 
 def run(folder, n_trials=14, objective=bowl, **changes):
@@ -144,6 +149,52 @@ def test_a_value_that_is_no_number_fails_the_trial_with_the_reason(tmp_path, val
 
     assert result.n_failed == 1
     assert "Error: " in trials_of(tmp_path)[1].user_attrs[ERROR]
+
+
+class MuteError(Exception):
+    def __str__(self):
+        raise RuntimeError
+
+
+def told_by(trial, what):
+    """Do in trial 1 what an objective should not, and in the others what it may."""
+    if trial.number == 1 and what == "mute":
+        raise MuteError
+    trial.report(0.5, what if trial.number == 1 else np.int64(trial.number))
+    return bowl_without_reports(trial)
+
+
+@pytest.mark.parametrize(
+    ("what", "reason"),
+    [
+        (-1, "ValueError: the step of a report is -1, and not from 0 to 2147483647"),
+        (2**31, "ValueError: the step of a report is 2147483648, and not from 0"),
+        (0.5, "TypeError: 'float' object cannot be interpreted as an integer"),
+        ("1", "TypeError: 'str' object"),
+        ("mute", "MuteError without a text"),
+    ],
+)
+@pytest.mark.parametrize("pruner", ["none", "median"])
+def test_what_an_objective_should_not_do_fails_its_trial_with_the_reason(
+    tmp_path, what, reason, pruner
+):
+    result = run(tmp_path, 3, lambda trial: told_by(trial, what), pruner=pruner)
+    trials = trials_of(tmp_path, pruner=pruner)
+
+    assert (result.n_complete, result.n_failed) == (2, 1)
+    assert trials[1].user_attrs[ERROR].startswith(reason)
+    assert trials[2].intermediate_values == {2: 0.5}
+
+
+def test_a_trial_that_cannot_be_told_is_not_left_running(tmp_path):
+    def unspeakable(trial):
+        if trial.number == 1:
+            trial.user_attrs["answer"] = object()
+        return bowl_without_reports(trial)
+
+    with pytest.raises(TypeError, match="not JSON serializable"):
+        run(tmp_path, 3, unspeakable)
+    assert [trial.state.name for trial in trials_of(tmp_path)] == ["COMPLETE", "FAIL", "WAITING"]
 
 
 def test_an_infinite_value_completes_but_never_wins(tmp_path):

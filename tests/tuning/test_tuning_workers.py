@@ -72,11 +72,21 @@ def test_a_worker_that_is_killed_is_replaced_and_its_trial_repeated(tmp_path):
     assert [t.user_attrs[RETRY_OF] for t in trials if RETRY_OF in t.user_attrs] == [3]
 
 
-def test_what_the_objective_raises_in_a_worker_fails_that_trial_alone(tmp_path):
-    result = run(tmp_path, Bowl(tmp_path, special=(5, "raised")))
+@pytest.mark.parametrize(
+    ("what", "reason"),
+    [
+        ("raised", "ZeroDivisionError: no rows left"),
+        ("unreadable", "UnreadableError without a text"),
+        ("halved", "TypeError: 'float' object cannot be interpreted as an integer"),
+    ],
+)
+def test_what_the_objective_raises_in_a_worker_fails_that_trial_alone(tmp_path, what, reason):
+    result = run(tmp_path, Bowl(tmp_path, special=(5, what)))
+    trials = trials_of(tmp_path)
 
-    assert (result.n_complete, result.n_failed) == (11, 1)
-    assert trials_of(tmp_path)[5].user_attrs[ERROR] == "ZeroDivisionError: no rows left"
+    assert (result.n_complete, result.n_failed, len(trials)) == (11, 1, 12)
+    assert trials[5].user_attrs[ERROR] == reason
+    assert trials[6].intermediate_values == {1: trials[6].params["x"]}
 
 
 def test_an_error_of_the_suite_in_a_worker_ends_the_study_and_costs_no_trial(tmp_path):

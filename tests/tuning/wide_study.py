@@ -10,6 +10,8 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from mlflow_ext.errors import TableError
 from mlflow_ext.project import FloatRange, Search
 from mlflow_ext.tuning.space import suggest
@@ -42,8 +44,14 @@ class Bowl:
             self.happen(self.special[1])
         if self.meets and trial.number < 2:
             self.meet(trial.number)
+        trial.report(params["x"], self.step(trial.number))
         time.sleep(self.seconds)
         return -(params["x"] ** 2) - params["y"] ** 2
+
+    def step(self, number):
+        if self.special == (number, "halved"):
+            return 0.5
+        return np.int64(1)
 
     def meet(self, number):
         (self.folder / f"met-{number}").touch()
@@ -58,6 +66,15 @@ class Bowl:
             raise TableError("training", "gone", "rows", "bring it back")
         if what == "raised":
             raise ZeroDivisionError("no rows left")
+        if what == "unreadable":
+            raise UnreadableError
+
+
+class UnreadableError(Exception):
+    """An error that cannot say what it is."""
+
+    def __str__(self):
+        raise RuntimeError
 
 
 class Unloadable:

@@ -51,13 +51,24 @@ def extend(
     put = _put_inside if is_quick else _put_from_here
     found = put(connection, workspace, contents)
     if found is None:
-        # Somebody else may begin the same chain at this moment.
-        with suppress(IntegrityError), connection.begin_nested():
-            connection.execute(heads.insert().values(workspace=workspace, seq=0, hash=""))
+        _begin(connection, workspace)
         found = put(connection, workspace, contents)
     if found is None:
         raise RuntimeError(f"the chain of workspace '{workspace}' has no head")
     return found
+
+
+def _begin(connection: Connection, workspace: str) -> None:
+    """Make the head of a chain, unless somebody else does so at this moment."""
+    row = {"workspace": workspace, "seq": 0, "hash": ""}
+    if connection.dialect.name == "mysql":  # where all who fail would wait for each other
+        from sqlalchemy.dialects.mysql import insert
+
+        made = insert(heads).values(row)
+        connection.execute(made.on_duplicate_key_update(seq=heads.c.seq))
+        return
+    with suppress(IntegrityError), connection.begin_nested():
+        connection.execute(heads.insert().values(row))
 
 
 def _put_from_here(

@@ -213,14 +213,13 @@ def verify(connection: Connection, workspace: str) -> tuple[int, Head, list[Brea
     Returns:
         The number of lines, the head, and every line that was edited, removed or moved.
     """
-    head = read_head(connection, workspace)
-    counted = _Counted(_links(connection, workspace))
-    breaks = list(find_breaks(counted))
-    last = counted.last
+    lines = _Lines(connection, workspace)
+    breaks = list(find_breaks(lines))
+    head, last = lines.head, lines.last
     if (last.seq if last else 0, last.hash if last else "") != (head.seq, head.hash):
         told = f"the chain ends at line {last.seq if last else 0}, its head says {head.seq}"
         breaks.append(Break(seq=head.seq, id=0, problem=f"{told}: the last lines were removed"))
-    return counted.count, head, breaks
+    return lines.count, head, breaks
 
 
 def is_intact(entry: Entry) -> bool:
@@ -317,32 +316,40 @@ def _content(draft: Draft) -> dict[str, Any]:
     }
 
 
-def _links(connection: Connection, workspace: str) -> Iterator[Link]:
-    columns = [c for c in ledger.c if c.name not in ("id", "body", "previous", "hash")]
-    tail = (ledger.c.body, ledger.c.previous, ledger.c.hash, ledger.c.id)
-    query = sa.select(*columns, *tail).where(ledger.c.workspace == workspace)
-    found = connection.execute(query.order_by(ledger.c.seq, ledger.c.id)).yield_per(PAGE)
-    for *content, body, previous, digest, number in found:
-        yield Link(
-            id=number,
-            seq=content[1],
-            content=tuple(content),
-            body=body,
-            previous=previous,
-            hash=digest,
-        )
+class _Lines:
+    """Passes the lines of a chain on, and remembers how many there were, the last, and the head.
 
+    The head comes with the lines, in one statement: between two the chain may have grown.
+    """
 
-class _Counted:
-    """Passes links on and remembers how many there were, and the last."""
-
-    def __init__(self, links: Iterator[Link]) -> None:
-        self.links = links
+    def __init__(self, connection: Connection, workspace: str) -> None:
+        self._connection = connection
+        self.head = read_head(connection, workspace)
         self.count = 0
         self.last: Link | None = None
 
     def __iter__(self) -> Iterator[Link]:
-        for link in self.links:
+        given = {"workspace": self.head.workspace, "ours": self.head.workspace}
+        for row in self._connection.execute(_chain(), given).yield_per(PAGE):
+            *content, body, previous, digest, number, seq, newest = row
             self.count += 1
-            self.last = link
-            yield link
+            self.last = Link(
+                id=number,
+                seq=content[1],
+                content=tuple(content),
+                body=body,
+                previous=previous,
+                hash=digest,
+            )
+            yield self.last
+        if self.last:
+            self.head = Head(workspace=self.head.workspace, seq=seq or 0, hash=newest or "")
+
+
+@cache
+def _chain() -> sa.Select[Any]:
+    columns = [c for c in ledger.c if c.name not in ("id", "body", "previous", "hash")]
+    tail = (ledger.c.body, ledger.c.previous, ledger.c.hash, ledger.c.id)
+    newest = [HEAD.with_only_columns(c).scalar_subquery() for c in (heads.c.seq, heads.c.hash)]
+    query = sa.select(*columns, *tail, *newest).where(_is("workspace"))
+    return query.order_by(ledger.c.seq, ledger.c.id)

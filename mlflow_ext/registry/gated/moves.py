@@ -23,6 +23,7 @@ from mlflow_ext.registry.gated.governance import (
     rule,
 )
 from mlflow_ext.registry.gated.guard import watch
+from mlflow_ext.registry.gated.mysql import settle
 from mlflow_ext.registry.gated.recording import record_free_move, record_move, record_refusal
 from mlflow_ext.registry.gated.schema import prepare
 from mlflow_ext.registry.gated.standing import Standing, VersionRow, read_standing
@@ -94,6 +95,7 @@ class Moves(Upstream):
 
     def __init__(self, db_uri: str, read_db_uri: str | None = None) -> None:
         super().__init__(db_uri, read_db_uri=read_db_uri)
+        settle(self.engine)
         prepare(self.engine)  # after MLflow's tables, see mlflow_ext.registry.gated.tables
         opened: OpenSession = vars(self)["ManagedSessionMaker"]  # as MLflow has just set it
         self._open_session = opened

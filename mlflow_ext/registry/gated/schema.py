@@ -27,7 +27,9 @@ def _index_what_decides(connection: Connection) -> None:
 
 MIGRATIONS: Mapping[int, Migration] = {1: _index_what_decides}
 """Schema version -> what makes the next version of it. Version 1 is the first."""
-ATTEMPTS = 5  # processes that start at one moment find each other's half-created tables
+ATTEMPTS = 5
+"""Processes that start at one moment find each other's half-created tables, and on MySQL each waits
+for the other until one is told to begin again."""
 
 
 def prepare(
@@ -47,7 +49,17 @@ def prepare(
     Raises:
         LedgerError: The tables are of a newer version than this code knows.
     """
-    _create(engine)
+    for attempt in range(ATTEMPTS):
+        try:
+            metadata.create_all(engine)
+            return _migrate(engine, migrations, version)
+        except DBAPIError:
+            if attempt == ATTEMPTS - 1:
+                raise
+    return None
+
+
+def _migrate(engine: Engine, migrations: Mapping[int, Migration], version: int) -> None:
     with engine.begin() as connection:
         found = _lock_version(connection, version)
         if found > version:
@@ -59,16 +71,6 @@ def prepare(
         for step in range(found, version):
             migrations[step](connection)
         connection.execute(schema.update().values(version=version))
-
-
-def _create(engine: Engine) -> None:
-    for attempt in range(ATTEMPTS):
-        try:
-            return metadata.create_all(engine)
-        except DBAPIError:
-            if attempt == ATTEMPTS - 1:
-                raise
-    return None
 
 
 def _lock_version(connection: Connection, version: int) -> int:

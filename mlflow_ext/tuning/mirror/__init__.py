@@ -8,7 +8,15 @@ time: `sync` adds what is missing, ends what a crash left running and removes wh
 from __future__ import annotations
 
 from mlflow_ext.tuning.mirror.follower import following, spell_sync, warn_missing
-from mlflow_ext.tuning.mirror.place import StudyRun, open_study_run
+from mlflow_ext.tuning.mirror.place import StudyRun, context_tags, open_study_run
 from mlflow_ext.tuning.mirror.reconciliation import sync
 
-__all__ = ["StudyRun", "following", "open_study_run", "spell_sync", "sync", "warn_missing"]
+__all__ = [
+    "StudyRun",
+    "context_tags",
+    "following",
+    "open_study_run",
+    "spell_sync",
+    "sync",
+    "warn_missing",
+]

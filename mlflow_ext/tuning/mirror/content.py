@@ -17,6 +17,7 @@ from mlflow_ext.tuning.mirror.spelling import PARAM_LENGTH, spell_key, spell_tag
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
+NAME_PREFIX = "trial-"
 STATUS: dict[str, Literal["FINISHED", "KILLED", "FAILED"]] = {
     "COMPLETE": "FINISHED",
     "PRUNED": "KILLED",
@@ -32,7 +33,7 @@ def content_of(place: StudyRun, trial: FrozenTrial) -> RunContent:
     """
     return RunContent(
         run_id=place.child_id(trial.number),
-        name=f"trial-{trial.number:04d}",
+        name=f"{NAME_PREFIX}{trial.number:04d}",
         status=STATUS[trial.state.name],
         start_ms=begin_ms(trial),
         end_ms=_milliseconds(trial.datetime_complete),

@@ -49,6 +49,11 @@ class StudyRun:
         """
         return f"{self._names}{number:08x}"
 
+    def number_of(self, run_id: str) -> int | None:
+        """Return the trial whose `child_id` that is, if it is one."""
+        is_chosen = run_id.startswith(self._names)
+        return int(run_id.removeprefix(self._names), 16) if is_chosen else None
+
     @cached_property
     def own_tags(self) -> Mapping[str, str]:
         """The tags as MLflow takes them."""
@@ -70,16 +75,16 @@ class StudyRun:
         if run_id == self.parent_run_id:
             return self
         try:
-            info = self.client.get_run(run_id).info
+            run = self.client.get_run(run_id)
         except MlflowException as error:
             if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                 raise
             return self  # it is in another store: there, it has all trials too
         return replace(
             self,
-            experiment_id=info.experiment_id,
+            experiment_id=run.info.experiment_id,
             parent_run_id=run_id,
-            tags={**self.tags, PARENT: run_id},
+            tags=_tags_under(run, study),
         )
 
 
@@ -94,16 +99,32 @@ def open_study_run(
         study: A study that `mlflow_ext.tuning.journal.open_study` opened.
         metrics: What the values of the trials are called, one for each objective.
     """
-    from mlflow.tracking.context.registry import resolve_tags
-
-    own = {STUDY: study.study_name, STUDY_ID: study.user_attrs[STUDY_ID]}
-    # What `mlflow.start_run` would add: user, source, and what context plugins know. But for ours:
-    # code and environment of a trial are those of its parent, not of who shows it, maybe later.
-    context = {key: text for key, text in resolve_tags().items() if not key.startswith(OWN)}
     return StudyRun(
         client=client,
         experiment_id=parent.info.experiment_id,
         parent_run_id=parent.info.run_id,
         metrics=metrics,
-        tags={**context, PARENT: parent.info.run_id, **own},
+        tags=_tags_under(parent, study),
     )
+
+
+def context_tags() -> dict[str, str]:
+    """Return what `mlflow.start_run` adds by itself: user, source, and what context plugins know.
+
+    But for ours: code and environment are said by the run of the study alone.
+    """
+    from mlflow.tracking.context.registry import resolve_tags
+
+    return {key: text for key, text in resolve_tags().items() if not key.startswith(OWN)}
+
+
+def _tags_under(parent: Run, study: optuna.Study) -> dict[str, str]:
+    """Say of a child what its parent says of user and source: not who shows it, maybe later."""
+    known = {"mlflow.user", *context_tags()}
+    context = {
+        key: text
+        for key, text in parent.data.tags.items()
+        if key in known or key.startswith("mlflow.source.")
+    }
+    own = {STUDY: study.study_name, STUDY_ID: study.user_attrs[STUDY_ID]}
+    return {**context, PARENT: parent.info.run_id, **own}

@@ -30,7 +30,7 @@ def sync(place: StudyRun, study: optuna.Study) -> int:
     of an earlier parent run move under this one.
 
     Returns:
-        How many child runs were made, ended, moved or removed; 0 when all was right.
+        How many child runs were made, ended, moved, corrected or removed; 0 when all was right.
     """
     from mlflow_ext.tracking.writer import open_writer
 
@@ -57,13 +57,13 @@ def reconcile(
             children.
 
     Yields:
-        Numbers of trials that are right now, and how many child runs were made, ended, moved or
-        removed for that.
+        Numbers of trials that are right now, and how many child runs were made, ended, moved,
+        corrected or removed for that.
     """
     with _alone(place):
         # What is sent twice is one run there: new trials need no look, whose cost would grow.
         is_known = since_ms > 0 and writer.is_idempotent
-        children = {} if is_known else list_children(place, since_ms)
+        children = {} if is_known else list_children(place, trials, since_ms)
         for first in range(0, len(trials), TRIALS_PER_STEP):
             step = trials[first : first + TRIALS_PER_STEP]
             repair = plan_repair(place, step, children)

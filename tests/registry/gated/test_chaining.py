@@ -3,6 +3,7 @@
 import hashlib
 import json
 from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 
 import pytest
 from hypothesis import given
@@ -76,6 +77,30 @@ def test_many_writers_on_a_chain_that_has_not_begun_leave_one_chain(postgres, op
         list(pool.map(write, range(8)))
     found = check(engine, 8 * 16 * 3)
     assert {entry.model for entry in found} == {f"writer {n}" for n in range(8)}
+
+
+def test_a_chain_that_grows_while_it_is_verified_holds(postgres, open_database):
+    engine = open_database(postgres)
+    ledger.heads.metadata.create_all(engine)
+    found, is_done = [], Event()
+
+    def write():
+        while not is_done.is_set():
+            with engine.begin() as connection:
+                ledger.append_all(connection, [draft(1)])
+
+    with ThreadPoolExecutor(1) as pool:
+        writing = pool.submit(write)
+        try:
+            while len(found) < 100 or found[-1][0] == found[0][0]:
+                with engine.connect() as connection:
+                    found.append(ledger.verify(connection, "default"))
+                assert not writing.done()
+        finally:
+            is_done.set()
+        writing.result()
+    assert [breaks for _, _, breaks in found if breaks] == []
+    assert [head.seq for _, head, _ in found] == [lines for lines, _, _ in found]
 
 
 @given(st.lists(texts, min_size=2, max_size=4), texts, st.integers(1), st.sampled_from(["", "ab"]))

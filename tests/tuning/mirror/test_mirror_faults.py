@@ -153,6 +153,33 @@ def test_two_processes_that_sync_at_once_leave_one_child_for_each_trial(
     assert contents(place)[:-1] == shown
 
 
+def work_in_a_child(place, study):
+    """Do as a user who goes on with a pruned child while others sync, and say how that ended."""
+    client, pruned = place.client, children(place)[1].info.run_id
+    client.update_run(pruned, status="RUNNING")
+    client.log_metric(pruned, "test_auc", 0.9)
+    client.log_metric(pruned, "trial", 0.5, step=3)
+    client.delete_tag(pruned, TRIAL)
+    assert (sync(place, study), sync(place, study)) == (1, 0)
+    run = client.get_run(pruned)
+    assert (run.info.status, run.data.metrics["test_auc"]) == ("RUNNING", 0.9)
+    assert (run.data.metrics["trial"], run.data.tags[TRIAL]) == (1.0, "1")
+    client.set_terminated(pruned, "FINISHED")
+    assert (sync(place, study), sync(place, study)) == (1, 0)
+    return client.get_run(pruned).info.status
+
+
+def test_on_a_plain_server_nobody_who_works_in_a_child_is_disturbed(plain, tmp_path):
+    client = plain.rise()
+    study = tell_trials(open_told(tmp_path), 6)
+    place = open_place(study, client, client.create_experiment("at work"))
+    sync(place, study)
+    before = [run.info for run in children(place)]
+
+    assert work_in_a_child(place, study) == "KILLED"
+    assert [run.info for run in children(place)] == before
+
+
 def test_our_server_takes_batches_and_says_what_a_database_says(tracking, empty_store, tmp_path):
     study = tell_trials(open_told(tmp_path), N_SYNCED)
     local = open_place(study, tracking, tracking.create_experiment("local"))
@@ -169,6 +196,7 @@ def test_our_server_takes_batches_and_says_what_a_database_says(tracking, empty_
         assert [_without_parent(c) for c in contents(place)] == [
             _without_parent(c) for c in contents(local)
         ]
+        assert work_in_a_child(place, study) == "KILLED"
 
 
 def _without_parent(content):
