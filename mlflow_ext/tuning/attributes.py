@@ -39,6 +39,8 @@ ERROR = OWN + "error"
 """What the objective raised."""
 EXCESS = OWN + "excess"
 """By how much the trial misses each constraint of the search; 0 or less where it is kept."""
+BOUNDED = OWN + "bounded"
+"""Metric that a constraint of the search bounds -> its value."""
 REPORTED_MS = OWN + "reported_ms"
 """When each intermediate value was reported, in milliseconds since the epoch."""
 

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlflow_ext.tuning.attributes import EXCESS
+from mlflow_ext.tuning.attributes import BOUNDED, EXCESS
 from mlflow_ext.tuning.rows import Tables, draw_folds, load_tables, nested_subsets
 from mlflow_ext.tuning.space import go_on_to, suggest
 
@@ -129,6 +129,8 @@ class Objective:
         if self.search.constraints:
             excess = [one.excess(figures[one.metric]) for one in self.search.constraints]
             trial.set_user_attr(EXCESS, excess)
+            bounded = {one.metric: figures[one.metric] for one in self.search.constraints}
+            trial.set_user_attr(BOUNDED, bounded)
         if not self.search.objectives:
             trial.report(figures[self.search.metric], step)
 

@@ -15,7 +15,7 @@ from tiny_study import SEARCH, TinyModel, make_tables, make_tiny, score
 from mlflow_ext.data.features import make_model
 from mlflow_ext.errors import SearchError, TableError
 from mlflow_ext.project import Aim, Constraint, CrossValidation, FloatRange, IntRange
-from mlflow_ext.tuning.attributes import EXCESS
+from mlflow_ext.tuning.attributes import BOUNDED, EXCESS
 from mlflow_ext.tuning.objective import Objective, StoredObjective
 from mlflow_ext.tuning.rows import check_tables, draw_folds, load_tables, store_tables
 from mlflow_ext.tuning.space import check_search, go_on_to, suggest
@@ -256,6 +256,7 @@ def test_a_constraint_is_measured_beside_the_objective_even_on_a_pruned_trial():
     assert pruned.state == "PRUNED"
     assert len(whole.attributes[EXCESS]) == len(pruned.attributes[EXCESS]) == 1
     assert 0 < whole.attributes[EXCESS][0] < 0.9
+    assert whole.attributes[BOUNDED]["brier"] == pytest.approx(0.9 - whole.attributes[EXCESS][0])
 
 
 def test_rows_that_go_to_a_worker_come_back_the_same(tmp_path):

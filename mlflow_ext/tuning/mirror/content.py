@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from mlflow_ext.project.search import TRIAL_NUMBER, TRIAL_SECONDS
 from mlflow_ext.tracking.runs import MetricPoint, RunContent
-from mlflow_ext.tuning.attributes import ERROR, NON_FINITE, REASON, REPORTED_MS, STATE, TRIAL
+from mlflow_ext.tuning.attributes import (
+    BOUNDED,
+    ERROR,
+    NON_FINITE,
+    REASON,
+    REPORTED_MS,
+    STATE,
+    TRIAL,
+)
 from mlflow_ext.tuning.mirror.place import StudyRun
 from mlflow_ext.tuning.mirror.spelling import PARAM_LENGTH, spell_key, spell_tags, spell_text
 
@@ -58,6 +66,8 @@ def _metrics_of(trial: FrozenTrial, names: tuple[str, ...]) -> Iterator[MetricPo
         for step, value in sorted(trial.intermediate_values.items())
     ]
     points += [(name, value, end, 0) for name, value in zip(names, _values(trial), strict=False)]
+    bounded = trial.user_attrs.get(BOUNDED, {}) if trial.state.name == "COMPLETE" else {}
+    points += [(name, value, end, 0) for name, value in bounded.items() if name not in names]
     points.append((TRIAL_SECONDS, _seconds(trial), end, 0))
     points.append((TRIAL_NUMBER, float(trial.number), end, 0))
     for key, value, timestamp, step in points:
@@ -70,7 +80,7 @@ def _tags_of(trial: FrozenTrial) -> dict[str, str]:
     attributes = {
         f"trial.{key}" if key.startswith("mlflow.") else key: _text_of(value)
         for key, value in trial.user_attrs.items()
-        if key not in {ERROR, REPORTED_MS}
+        if key not in {BOUNDED, ERROR, REPORTED_MS}
     }
     own = {TRIAL: str(trial.number), STATE: trial.state.name}
     optional = {REASON: _reason_of(trial), NON_FINITE: _non_finite_of(trial)}

@@ -11,7 +11,16 @@ from pydantic import ValidationError
 from told_study import NAME, open_told, tell_trials
 
 from mlflow_ext.project import IntRange, Search
-from mlflow_ext.tuning.attributes import NON_FINITE, REASON, STATE, STUDY, STUDY_ID, TRIAL
+from mlflow_ext.tuning.attributes import (
+    BOUNDED,
+    EXCESS,
+    NON_FINITE,
+    REASON,
+    STATE,
+    STUDY,
+    STUDY_ID,
+    TRIAL,
+)
 from mlflow_ext.tuning.mirror.content import content_of
 from mlflow_ext.tuning.mirror.place import PARENT, StudyRun
 
@@ -67,6 +76,21 @@ def test_a_completed_trial_has_ended_well_with_all_it_holds(trials):
     ]
     assert run.tags.items() >= {STATE: "COMPLETE", TRIAL: "0", **PLACE.tags}.items()
     assert "green" in run.tags.values()
+
+
+@pytest.mark.parametrize(("state", "shown"), [("COMPLETE", [0.125]), ("PRUNED", [])])
+def test_what_a_constraint_bounds_is_a_metric_of_a_trial_that_saw_all_rows(state, shown):
+    bounded = {"brier": 0.125, "roc_auc": 0.5, "ece": math.inf}
+    attributes = {BOUNDED: bounded, EXCESS: [-0.075, 0.0, math.inf]}
+    value = 0.75 if state == "COMPLETE" else None
+    trial = create_trial(state=TrialState[state], value=value, user_attrs=attributes)
+    run = content_of(PLACE, trial)
+
+    assert [found for _, found, _ in values(run, "brier")] == shown
+    assert values(run, "ece") == []
+    assert run.tags[EXCESS] == "[-0.075, 0.0, Infinity]"
+    assert BOUNDED not in run.tags
+    assert [found for _, found, _ in values(run, "roc_auc")] == ([0.75] if shown else [])
 
 
 def test_a_pruned_trial_was_killed_and_has_a_reason_and_no_final_value(trials):
