@@ -15,11 +15,10 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
 
 # The time of creation is boot time plus ticks: it moves when the clock of the machine is corrected.
 CLOCK_TOLERANCE = 2.0
-INSIST_SECONDS = 0.1
+INSIST_SECONDS = 0.05
 NO_PLANS = (signal.SIG_DFL, signal.default_int_handler)
 
 
@@ -59,61 +58,43 @@ def interrupted_by_sigterm(
     heard = [number for number in asked if signal.getsignal(number) in NO_PLANS]
     interruption = _Interruption(make, sys.unraisablehook)
     before = {number: signal.signal(number, interruption.begin) for number in heard}
-    sys.unraisablehook = interruption.hide
+    sys.unraisablehook = interruption.insist
     try:
         yield
     finally:
-        interruption.over.set()
         sys.unraisablehook = interruption.hook
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
 class _Interruption:
-    """An exception that a signal raises once, and that does arrive.
-
-    Python drops it inside a destructor, and libraries do in an ``except`` for everything.
-    """
+    """An exception that a signal raises once, and that does arrive."""
 
     def __init__(
         self, make: Callable[[], BaseException], hook: Callable[[sys.UnraisableHookArgs], object]
     ) -> None:
         self.hook = hook
-        self.over = threading.Event()
         self._make = make
-        self._raised: BaseException | None = None
+        self._begun: tuple[int, BaseException] | None = None
 
     def begin(self, number: int, frame: FrameType | None) -> None:
         """Handle a signal."""
-        if self._raised and number == signal.SIGTERM:
+        if self._begun and number == signal.SIGTERM:
             return
         raised = KeyboardInterrupt() if number == signal.SIGINT else self._make()
-        self._raised = raised
-        threading.Thread(target=self._insist, args=(number, raised), daemon=True).start()
+        self._begun = (number, raised)
         raise raised
 
-    def hide(self, lost: sys.UnraisableHookArgs) -> None:
-        """Say nothing of what is raised again."""
-        if lost.exc_value is None or lost.exc_value is not self._raised:
+    def insist(self, lost: sys.UnraisableHookArgs) -> None:
+        """Try again soon after Python has dropped it, as it does inside a destructor."""
+        if not self._begun or lost.exc_value is not self._begun[1]:
             self.hook(lost)
-
-    def _insist(self, number: int, raised: BaseException) -> None:
-        """Send the signal again once *raised* is nowhere on its way out of the block."""
-        missed = 0
-        while missed < 2 and self._raised is raised and not self.over.wait(INSIST_SECONDS):
-            missed = 0 if raised in _handled_in_main_thread() else missed + 1
-        if missed == 2 and self._raised is raised:
-            self._raised = None
-            signal.pthread_kill(threading.main_thread().ident or 0, number)
-
-
-def _handled_in_main_thread() -> Iterator[BaseException]:
-    """Yield the exception that the main thread handles now, and those that it was raised from."""
-    found: Any = sys._current_exceptions().get(threading.main_thread().ident or 0)
-    handled = found[1] if isinstance(found, tuple) else found  # a triple before Python 3.12
-    while handled is not None:
-        yield handled
-        handled = handled.__context__
+            return
+        (number, _), self._begun = self._begun, None
+        main = threading.main_thread().ident
+        again = threading.Timer(INSIST_SECONDS, signal.pthread_kill, (main, number))
+        again.daemon = True
+        again.start()
 
 
 def is_alive(process: str) -> bool | None:
