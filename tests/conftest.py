@@ -4,7 +4,7 @@ import os
 import shutil
 
 import pytest
-from databases import run_mariadb, run_postgres
+from databases import make_mlflow_database, run_mariadb, run_postgres
 from hypothesis import settings
 from servers import free_port, serve
 
@@ -110,13 +110,7 @@ def postgres(postgres_server):
 @pytest.fixture(scope="session")
 def postgres_template(postgres_server):
     """Name of a database with MLflow's tables: creating them takes seconds, copying does not."""
-    from mlflow.store.db.utils import _initialize_tables, create_sqlalchemy_engine
-
-    postgres_server.execute("CREATE DATABASE mlflow")
-    engine = create_sqlalchemy_engine(postgres_server.url("mlflow"))
-    _initialize_tables(engine)
-    engine.dispose()
-    return "mlflow"
+    return make_mlflow_database(postgres_server)
 
 
 @pytest.fixture
@@ -143,13 +137,7 @@ def mysql(mysql_server):
 @pytest.fixture(scope="session")
 def mysql_template(mysql_server):
     """A dump of MLflow's tables: creating them takes seconds, loading it does not."""
-    from mlflow.store.db.utils import _initialize_tables, create_sqlalchemy_engine
-
-    mysql_server.execute("CREATE DATABASE mlflow")
-    engine = create_sqlalchemy_engine(mysql_server.url("mlflow"))
-    _initialize_tables(engine)
-    engine.dispose()
-    return mysql_server.dump("mlflow")
+    return mysql_server.dump(make_mlflow_database(mysql_server))
 
 
 @pytest.fixture

@@ -47,6 +47,7 @@ MYSQL_SETTINGS = (
     "--innodb-doublewrite=0",
     "--innodb-file-per-table=0",
 )
+TEST_USER = "CREATE USER test@'%' IDENTIFIED BY 'secret'; GRANT ALL ON *.* TO test@'%'"
 
 
 class Postgres:
@@ -135,6 +136,8 @@ def initialize(programs, data, account):
 
 @contextmanager
 def serve_postgres(programs, folder, account, settings):
+    import psycopg2
+
     port, log = free_port(), folder / "log"
     options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
     where = ("-D", folder / "data", "-k", folder, "-h", "127.0.0.1", "-p", str(port))
@@ -144,24 +147,34 @@ def serve_postgres(programs, folder, account, settings):
         )
         try:
             server = Postgres(port)
-            wait_until_ready(server, process, log)
+            refusal = psycopg2.OperationalError
+            wait_until_ready(lambda: server.execute("SELECT 1"), refusal, process, log)
             yield server
         finally:
             process.send_signal(signal.SIGINT)
             process.wait(timeout=30)
 
 
-def wait_until_ready(server, process, log):
-    import psycopg2
-
+def wait_until_ready(ask, refusal, process, log):
     for _ in range(600):
         if process.poll() is not None:
             break
         try:
-            return server.execute("SELECT 1")
-        except psycopg2.OperationalError:
+            return ask()
+        except refusal:
             time.sleep(0.05)
-    raise RuntimeError(f"PostgreSQL did not start:\n{log.read_text()}")
+    raise RuntimeError(f"the database did not start:\n{log.read_text()}")
+
+
+def make_mlflow_database(server):
+    """Make a database with MLflow's empty tables; return its name."""
+    from mlflow.store.db.utils import _initialize_tables, create_sqlalchemy_engine
+
+    server.execute("CREATE DATABASE mlflow")
+    engine = create_sqlalchemy_engine(server.url("mlflow"))
+    _initialize_tables(engine)
+    engine.dispose()
+    return "mlflow"
 
 
 class Mariadb:
@@ -230,21 +243,9 @@ def serve_mariadb(folder, command):
         )
         try:
             server = Mariadb(socket, port)
-            wait_until_answering(server, process, log)
+            refusal = subprocess.CalledProcessError
+            wait_until_ready(lambda: server.execute(TEST_USER), refusal, process, log)
             yield server
         finally:
             process.terminate()
             process.wait(timeout=30)
-
-
-def wait_until_answering(server, process, log):
-    for _ in range(600):
-        if process.poll() is not None:
-            break
-        try:
-            return server.execute(
-                "CREATE USER test@'%' IDENTIFIED BY 'secret'; GRANT ALL ON *.* TO test@'%'"
-            )
-        except subprocess.CalledProcessError:
-            time.sleep(0.05)
-    raise RuntimeError(f"MariaDB did not start:\n{log.read_text()}")

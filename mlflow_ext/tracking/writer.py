@@ -10,6 +10,7 @@ import contextvars
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from multiprocessing.pool import ThreadPool
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -89,11 +90,8 @@ class DatabaseWriter:
         """As `Writer.write`; whoever sees a new run sees all of it."""
         from mlflow_ext.tracking.bulk import write_bulk
 
-        whole, lacking = _part(runs, there)
-        try:
-            CallsWriter(self.store).write(experiment_id, lacking, there)
-        finally:
-            _send_all(whole, lambda batch: write_bulk(self.store, experiment_id, batch))
+        calls = partial(CallsWriter(self.store).write, experiment_id, there=there)
+        _write_both(runs, there, calls, partial(write_bulk, self.store, experiment_id))
 
 
 @dataclass(frozen=True)
@@ -117,11 +115,8 @@ class ServerWriter:
             if answer.status_code != 200:
                 raise _unusable(answer)
 
-        whole, lacking = _part(runs, there)
-        try:
-            CallsWriter(self.store).write(experiment_id, lacking, there)
-        finally:
-            _send_all(whole, send)
+        calls = partial(CallsWriter(self.store).write, experiment_id, there=there)
+        _write_both(runs, there, calls, send)
 
 
 @dataclass(frozen=True)
@@ -193,17 +188,26 @@ class CallsWriter:
         self.store.update_run_info(run.run_id, status, run.end_ms, None)
 
 
-def _part(
-    runs: Sequence[RunContent], there: Mapping[str, bool]
-) -> tuple[list[RunContent], list[RunContent]]:
-    """Return those that a batch takes, and those that are there and lack more than tags."""
+def _write_both(
+    runs: Sequence[RunContent],
+    there: Mapping[str, bool],
+    call: Callable[[Sequence[RunContent]], None],
+    send: Callable[[Sequence[RunContent]], object],
+) -> None:
+    """Complete by calls the runs that are there and lack more than tags; send others in batches.
+
+    What fails in one way keeps nothing from being written in the other.
+    """
     whole: list[RunContent] = []
     lacking: list[RunContent] = []
     for run in runs:
         ends = there.get(run.run_id)
         is_lacking = ends is not None and bool(ends or run.params or run.metrics)
         (lacking if is_lacking else whole).append(run)
-    return whole, lacking
+    try:
+        call(lacking)
+    finally:
+        _send_all(whole, send)
 
 
 def _send_all(runs: Sequence[RunContent], send: Callable[[Sequence[RunContent]], object]) -> None:

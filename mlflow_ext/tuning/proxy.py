@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import cached_property
 from importlib.util import find_spec
 from typing import Any
@@ -24,6 +24,7 @@ from mlflow_ext.errors import SearchError, StoreUnreachableError
 from mlflow_ext.process import current_process, is_alive
 from mlflow_ext.tuning import heartbeat
 from mlflow_ext.tuning.attributes import ALIVE, OWNER, TICKETS
+from mlflow_ext.tuning.reentrant import Reentrant
 
 POLL_SECONDS = 0.02
 WAIT_SECONDS = 5.0  # for a proxy to answer at all
@@ -39,29 +40,20 @@ class ProxyStore:
     """
 
     def __init__(self, url: str, name: str) -> None:
-        self.where, self._name, self._is_held = url, name, False
+        self.where, self._name = url, name
 
     @cached_property
     def storage(self) -> GrpcStorageProxy:
         """The proxy as Optuna sees it."""
         return open_proxy(self.where)
 
-    @contextmanager
-    def exclusive(self) -> Iterator[None]:
+    def exclusive(self) -> AbstractContextManager[None]:
         """Let one process at a time work on the study, on whatever machine it runs."""
-        if self._is_held:
-            yield
-            return
-        with self._queue.turn():
-            self._is_held = True
-            try:
-                yield
-            finally:
-                self._is_held = False
+        return self._turn.held()
 
     @cached_property
-    def _queue(self) -> TicketQueue:
-        return TicketQueue(self.storage, self._name)
+    def _turn(self) -> Reentrant:
+        return Reentrant(TicketQueue(self.storage, self._name).turn)
 
 
 class TicketQueue:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from mlflow_ext.errors import SearchError, StoreUnreachableError
 from mlflow_ext.tuning.backend import JournalFile, make_lock
+from mlflow_ext.tuning.reentrant import Reentrant
 
 if TYPE_CHECKING:
     import optuna
@@ -74,7 +75,7 @@ class DatabaseStore:
         from sqlalchemy.engine import make_url
 
         address = make_url(url)
-        self._url, self._is_held = url, False
+        self._url, self._turn = url, Reentrant(self._locked)
         self.where = address.render_as_string(hide_password=True)
         digest = hashlib.sha256(encode_name(name)).digest()
         self._key = int.from_bytes(digest[:7], "big")  # positive in the 8 bytes of a lock's key
@@ -93,18 +94,9 @@ class DatabaseStore:
 
         return create_engine(self._url, pool_pre_ping=True)
 
-    @contextmanager
-    def exclusive(self) -> Iterator[None]:
+    def exclusive(self) -> AbstractContextManager[None]:
         """Let one process at a time work on the study, on whatever machine it runs."""
-        if self._is_held:
-            yield
-            return
-        with self._locked():
-            self._is_held = True
-            try:
-                yield
-            finally:
-                self._is_held = False
+        return self._turn.held()
 
     def _locked(self) -> AbstractContextManager[None]:
         engine = self._engine

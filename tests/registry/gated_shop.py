@@ -6,7 +6,9 @@ import mlflow
 import pytest
 import sqlalchemy as sa
 from registry_shop import make_report
+from together import together
 
+from mlflow_ext.plugins.registry_store import build_registry_store
 from mlflow_ext.records import Check, Kind, Trust, Verdict
 from mlflow_ext.registry.gated import ledger
 from mlflow_ext.registry.gated.caller import Caller
@@ -26,6 +28,22 @@ stages:
   Production: {alias: champion}
 """
 """A policy under which everything may go to Production, and the alias goes with it."""
+
+
+def race_two_stores(gated, rounds):
+    """Promote two versions at one moment, each through a store of its own: one gets there."""
+    gated.add_versions(2)
+    second = build_registry_store(f"gated+{gated.uri}")
+    for _ in range(rounds):
+        moves = [
+            lambda: gated.promote(1),
+            lambda: second.transition_model_version_stage(MODEL, 2, "Production", False),
+        ]
+        assert together(*moves) == []
+        stages, aliases = gated.state()
+        [holder] = [version for version, stage in stages.items() if stage == "Production"]
+        assert aliases == {"champion": holder}
+    assert gated.breaks() == []
 
 
 class GatedShop:

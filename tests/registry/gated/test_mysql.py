@@ -3,7 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from gated_shop import ALIAS_ONLY, MODEL, GatedShop
+from gated_shop import ALIAS_ONLY, MODEL, GatedShop, race_two_stores
 from mlflow.exceptions import MlflowException
 from mlflow.store.db.utils import create_sqlalchemy_engine
 from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore
@@ -64,18 +64,7 @@ def test_a_database_that_takes_names_for_one_another_is_refused(mysql_server, my
 
 @on_mysql
 def test_two_promotions_at_one_moment_leave_one_version_in_production(alias_only, gated):
-    gated.add_versions(2)
-    second = build_registry_store(f"gated+{gated.uri}")
-    for _ in range(ROUNDS):
-        moves = [
-            lambda: gated.promote(1),
-            lambda: second.transition_model_version_stage(MODEL, 2, "Production", False),
-        ]
-        assert together(*moves) == []
-        stages, aliases = gated.state()
-        [holder] = [version for version, stage in stages.items() if stage == "Production"]
-        assert aliases == {"champion": holder}
-    assert gated.breaks() == []
+    race_two_stores(gated, ROUNDS)
 
 
 @on_mysql

@@ -5,7 +5,7 @@ import multiprocessing
 import mlflow
 import pytest
 import sqlalchemy as sa
-from gated_shop import ALIAS_ONLY, MODEL, GatedShop, on_each_database
+from gated_shop import ALIAS_ONLY, MODEL, GatedShop, on_each_database, race_two_stores
 from mlflow.exceptions import MlflowException
 from mlflow.store.db.utils import create_sqlalchemy_engine
 from together import together
@@ -71,18 +71,7 @@ def test_the_gated_registry_leaves_one(alias_only, gated):
 
 @on_each_database
 def test_two_stores_on_one_database_leave_one(alias_only, gated):
-    from mlflow_ext.plugins.registry_store import build_registry_store
-
-    gated.add_versions(2)
-    second = build_registry_store(f"gated+{gated.uri}")
-    for _ in range(ROUNDS):
-        moves = [
-            lambda: gated.promote(1),
-            lambda: second.transition_model_version_stage(MODEL, 2, "Production", False),
-        ]
-        assert together(*moves) == []
-        assert len(in_production(gated.client)) == 1
-    assert gated.breaks() == []
+    race_two_stores(gated, ROUNDS)
 
 
 @on_each_database
