@@ -149,10 +149,15 @@ def _compare(run: Run, content: RunContent) -> Child:
 
 
 def _search(place: StudyRun, query: str) -> Iterator[Run]:
+    """Find runs, each once: what others write meanwhile moves those that follow to later pages."""
     token: str | None = ""
+    seen: set[str] = set()
     while token is not None:
         page = place.client.search_runs(
             [place.experiment_id], query, max_results=RUNS_PER_PAGE, page_token=token or None
         )
-        yield from page
+        for run in page:
+            if run.info.run_id not in seen:
+                seen.add(run.info.run_id)
+                yield run
         token = page.token or None

@@ -1,10 +1,13 @@
 """Several machines show one study: all trials end under the run that was the last to join."""
 
 import time
+from dataclasses import replace
 
+from mlflow import MlflowClient
 from told_study import children, open_place, open_told, tell_trials
 
-from mlflow_ext.tuning.attributes import ALIVE, RUN, SESSION
+from mlflow_ext.tuning.attributes import ALIVE, RUN, SESSION, TRIAL
+from mlflow_ext.tuning.mirror import children as children_module
 from mlflow_ext.tuning.mirror import following, sync
 from mlflow_ext.tuning.mirror.place import PARENT
 from mlflow_ext.tuning.sessions import end_dead_runs, list_others
@@ -66,6 +69,32 @@ def test_the_last_look_finds_what_another_machine_has_just_put_elsewhere(trackin
         assert parents(mine) == {other.parent_run_id}
 
     assert parents(mine) == {mine.parent_run_id}
+
+
+class BesideAnother(MlflowClient):
+    """Speaks to a store in which somebody else begins a run each time a page has been read."""
+
+    def search_runs(self, experiment_ids, *given, **options):
+        page = super().search_runs(experiment_ids, *given, **options)
+        if page.token:
+            like = page[0].data.tags | {TRIAL: "999", "mlflow.runName": "trial-999"}
+            self.create_run(experiment_ids[0], tags=like)
+        return page
+
+
+def test_runs_that_appear_while_pages_are_read_cost_no_trial_its_child(
+    tracking, tmp_path, monkeypatch
+):
+    study = tell_trials(open_told(tmp_path), 12)
+    place = open_place(study, tracking, tracking.create_experiment("hosts"))
+    sync(place, study)
+    before = [run.info.run_id for run in children(place)]
+    monkeypatch.setattr(children_module, "RUNS_PER_PAGE", 4)
+
+    sync(replace(place, client=BesideAnother()), study)
+
+    shown = [run for run in children(place) if run.data.tags[TRIAL] != "999"]
+    assert [run.info.run_id for run in shown] == before
 
 
 def test_a_process_elsewhere_is_at_work_while_it_shows_life_and_its_run_is_left_alone(
