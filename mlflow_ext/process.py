@@ -8,18 +8,10 @@ from __future__ import annotations
 
 import getpass
 import os
-import signal
 import socket
-import sys
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from types import FrameType
 
 # The time of creation is boot time plus ticks: it moves when the clock of the machine is corrected.
 CLOCK_TOLERANCE = 2.0
-INSIST_SECONDS = 0.05
-NO_PLANS = (signal.SIG_DFL, signal.default_int_handler)
 
 
 def current_process() -> str:
@@ -39,62 +31,6 @@ def current_process() -> str:
 def current_actor() -> str:
     """Name the person or account behind this process, ``user@host``."""
     return f"{getpass.getuser()}@{socket.gethostname()}"
-
-
-@contextmanager
-def interrupted_by_sigterm(
-    make: Callable[[], BaseException] = KeyboardInterrupt,
-) -> Iterator[None]:
-    """Let SIGTERM end the block as Ctrl-C does; one that follows either changes nothing.
-
-    Whoever cancels a group of processes may send both, and what the first one ends has to clean up.
-    A program that has plans of its own for a signal keeps them.
-
-    Args:
-        make: Makes what SIGTERM raises.
-    """
-    is_main = threading.current_thread() is threading.main_thread()  # others hear no signal
-    asked = (signal.SIGINT, signal.SIGTERM) if is_main else ()
-    heard = [number for number in asked if signal.getsignal(number) in NO_PLANS]
-    interruption = _Interruption(make, sys.unraisablehook)
-    before = {number: signal.signal(number, interruption.begin) for number in heard}
-    sys.unraisablehook = interruption.insist
-    try:
-        yield
-    finally:
-        sys.unraisablehook = interruption.hook
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-class _Interruption:
-    """An exception that a signal raises once, and that does arrive."""
-
-    def __init__(
-        self, make: Callable[[], BaseException], hook: Callable[[sys.UnraisableHookArgs], object]
-    ) -> None:
-        self.hook = hook
-        self._make = make
-        self._begun: tuple[int, BaseException] | None = None
-
-    def begin(self, number: int, frame: FrameType | None) -> None:
-        """Handle a signal."""
-        if self._begun and number == signal.SIGTERM:
-            return
-        raised = KeyboardInterrupt() if number == signal.SIGINT else self._make()
-        self._begun = (number, raised)
-        raise raised
-
-    def insist(self, lost: sys.UnraisableHookArgs) -> None:
-        """Try again soon after Python has dropped it, as it does inside a destructor."""
-        if not self._begun or lost.exc_value is not self._begun[1]:
-            self.hook(lost)
-            return
-        (number, _), self._begun = self._begun, None
-        main = threading.main_thread().ident
-        again = threading.Timer(INSIST_SECONDS, signal.pthread_kill, (main, number))
-        again.daemon = True
-        again.start()
 
 
 def is_alive(process: str) -> bool | None:

@@ -16,6 +16,7 @@ import mlflow
 from mlflow_ext.data.sources import locate
 from mlflow_ext.data.versions import writing_artifacts
 from mlflow_ext.errors import MlflowExtError, NoTrialCompletedError, UnknownNameError
+from mlflow_ext.interruption import interrupted_by_sigterm
 from mlflow_ext.lineage.provenance import provenance
 from mlflow_ext.lineage.steps import (
     PROCESS_TAG,
@@ -25,10 +26,10 @@ from mlflow_ext.lineage.steps import (
     StepOutcome,
     run_flow,
 )
-from mlflow_ext.process import current_process, interrupted_by_sigterm
+from mlflow_ext.process import current_process
 from mlflow_ext.project import Project, Search, adjust_search, load_project, project_digest
 from mlflow_ext.registry.connection import check_answers
-from mlflow_ext.tracking.active import active_run
+from mlflow_ext.tracking.active import active_run, ending_active_runs
 from pipelines.evaluate import evaluate
 from pipelines.features import features
 from pipelines.gate import gate
@@ -71,7 +72,7 @@ def run(until: str, options: Mapping[str, Any]) -> int:
     """
     logging.getLogger("alembic").setLevel(logging.WARNING)
     try:
-        with interrupted_by_sigterm():
+        with interrupted_by_sigterm(), ending_active_runs():
             outcomes = _run_logged(until, options)
     except KeyboardInterrupt:
         click.echo("interrupted; the same command goes on where this one has stopped", err=True)

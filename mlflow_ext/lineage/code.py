@@ -6,6 +6,7 @@ import ast
 import hashlib
 import importlib.util
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 
 
@@ -23,24 +24,30 @@ def code_digest(module: str, packages: Sequence[str]) -> str:
 
     Source: the closure of the import graph, as ``modulefinder`` computes it, without running code.
     """
-    trees = dict(reachable_code(module, packages))
     digest = hashlib.sha256()
-    for name in sorted(trees):
-        digest.update(f"{name}\0{ast.dump(trees[name])}\0".encode())
+    for name, tree_digest in sorted(reachable_code(module, packages)):
+        digest.update(f"{name}\0{tree_digest}\0".encode())
     return digest.hexdigest()
 
 
-def reachable_code(module: str, packages: Sequence[str]) -> Iterator[tuple[str, ast.Module]]:
-    """Yield name and syntax tree of *module* and of all it can reach inside *packages*."""
+def reachable_code(module: str, packages: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yield *module* and all it can reach inside *packages*: name, digest of its syntax tree."""
     waiting, seen = [module], set[str]()
     while waiting:
         name = waiting.pop()
         file = None if name in seen else _source_file(name)
         seen.add(name)
         if file is not None:
-            tree = ast.parse(file.read_bytes())
-            yield name, tree
-            waiting += [n for n in _imported(tree) if n.split(".")[0] in packages]
+            tree_digest, imported = _parse(file.read_bytes())
+            yield name, tree_digest
+            waiting += [n for n in imported if n.split(".")[0] in packages]
+
+
+@cache
+def _parse(source: bytes) -> tuple[str, tuple[str, ...]]:
+    """Digest the syntax tree of *source*, and name what it imports; the steps share most of it."""
+    tree = ast.parse(source)
+    return hashlib.sha256(ast.dump(tree).encode()).hexdigest(), tuple(_imported(tree))
 
 
 def _source_file(module: str) -> Path | None:

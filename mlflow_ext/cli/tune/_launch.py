@@ -16,7 +16,7 @@ from mlflow_ext.cli._options import format_option, option, tracking_uri_option
 from mlflow_ext.cli._output import emit, say
 from mlflow_ext.cli.tune._earlier import ENTRY_POINT, earlier_parameters
 from mlflow_ext.cli.tune._studies import describe_summary, studies_option
-from mlflow_ext.process import interrupted_by_sigterm
+from mlflow_ext.interruption import interrupted_by_sigterm
 
 if TYPE_CHECKING:
     from mlflow_ext.tuning.catalog import StudySummary

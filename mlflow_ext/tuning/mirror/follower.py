@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
-from mlflow_ext.process import interrupted_by_sigterm
+from mlflow_ext.interruption import interrupted_by_sigterm
 from mlflow_ext.tracking.address import hide_password
 from mlflow_ext.tuning.mirror.content import begin_ms
 from mlflow_ext.tuning.mirror.place import StudyRun
