@@ -130,16 +130,21 @@ class CallsWriter:
         self, experiment_id: str, runs: Sequence[RunContent], there: Mapping[str, bool]
     ) -> None:
         """As `Writer.write`; one run that fails keeps no other from being written."""
+        from mlflow.exceptions import MlflowException
 
         def write_one(run: RunContent) -> None:
-            if run.run_id in there:
-                self._log(run, _tags(run))
-                self._say_last(run)
-            else:
+            is_there = run.run_id in there
+            if not is_there:
                 run = replace(run, run_id=self._begin(experiment_id, run))
-                self._log(run)
-            if there.get(run.run_id, True):
-                self._end(run)
+            try:
+                self._log(run, _tags(run) if is_there else ())
+                if is_there:
+                    self._say_last(run)
+                if there.get(run.run_id, True):
+                    self._end(run)
+            except MlflowException:
+                if not self._is_deleted(run.run_id):  # somebody else has taken it for a double
+                    raise
 
         failures = _each(write_one, runs)
         if failures:
@@ -186,6 +191,9 @@ class CallsWriter:
 
         status = RunStatus.from_string(run.status)
         self.store.update_run_info(run.run_id, status, run.end_ms, None)
+
+    def _is_deleted(self, run_id: str) -> bool:
+        return bool(self.store.get_run(run_id).info.lifecycle_stage == "deleted")
 
 
 def _write_both(

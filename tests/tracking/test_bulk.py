@@ -34,6 +34,31 @@ def sqlite_store(tracking, tmp_path):
     return SqlAlchemyStore(f"sqlite:///{tmp_path}/mlflow.db", str(tmp_path / "files"))
 
 
+class BesideAnother(SqlAlchemyStore):
+    """A database in which somebody deletes each run of odd number once it says something."""
+
+    def log_batch(self, run_id, metrics, params, tags):
+        super().log_batch(run_id, metrics, params, tags)
+        if int(self.get_run(run_id).info.run_name.removeprefix("run-")) % 2:
+            self.delete_run(run_id)
+
+
+def test_runs_that_are_deleted_while_they_are_written_keep_no_other_from_being_written(
+    tracking, tmp_path
+):
+    store = BesideAnother(f"sqlite:///{tmp_path}/mlflow.db", str(tmp_path / "files"))
+    experiment = store.create_experiment("shared")
+
+    CallsWriter(store).write(experiment, TWELVE, {})
+
+    runs = tracking.search_runs([experiment])
+    assert {run.info.run_name for run in runs} == {f"run-{number}" for number in range(0, 12, 2)}
+    assert {run.info.status for run in runs} == {
+        TWELVE[number].status for number in range(0, 12, 2)
+    }
+    store._dispose_engine()
+
+
 def test_the_rows_are_those_of_single_calls(store):
     one_by_one, at_once = (store.create_experiment(name) for name in ("single", "bulk"))
     CallsWriter(store).write(one_by_one, TWELVE, {})
