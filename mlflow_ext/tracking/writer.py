@@ -21,6 +21,7 @@ from mlflow_ext.tracking.runs import RunContent, batches, shown_values
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
 
 CONNECTIONS = 4  # as many as `mlflow server` has workers; each answers one call at a time
 ASK_SECONDS = 10
@@ -90,8 +91,8 @@ class DatabaseWriter:
         """As `Writer.write`; whoever sees a new run sees all of it."""
         from mlflow_ext.tracking.bulk import write_bulk
 
-        calls = partial(CallsWriter(self.store).write, experiment_id, there=there)
-        _write_both(runs, there, calls, partial(write_bulk, self.store, experiment_id))
+        send = partial(write_bulk, self.store, experiment_id)
+        _write_both(CallsWriter(self.store), experiment_id, runs, there, send)
 
 
 @dataclass(frozen=True)
@@ -115,8 +116,7 @@ class ServerWriter:
             if answer.status_code != 200:
                 raise _unusable(answer)
 
-        calls = partial(CallsWriter(self.store).write, experiment_id, there=there)
-        _write_both(runs, there, calls, send)
+        _write_both(CallsWriter(self.store), experiment_id, runs, there, send)
 
 
 @dataclass(frozen=True)
@@ -142,8 +142,8 @@ class CallsWriter:
                     self._say_last(run)
                 if there.get(run.run_id, True):
                     self._end(run)
-            except MlflowException:
-                if not self._is_deleted(run.run_id):  # somebody else has taken it for a double
+            except MlflowException as error:
+                if not self._was_deleted(run.run_id, error):  # somebody took it for a double
                     raise
 
         failures = _each(write_one, runs)
@@ -192,14 +192,17 @@ class CallsWriter:
         status = RunStatus.from_string(run.status)
         self.store.update_run_info(run.run_id, status, run.end_ms, None)
 
-    def _is_deleted(self, run_id: str) -> bool:
+    def _was_deleted(self, run_id: str, refusal: MlflowException) -> bool:
+        if refusal.error_code != "INVALID_PARAMETER_VALUE":  # nor is a dead server asked again
+            return False
         return bool(self.store.get_run(run_id).info.lifecycle_stage == "deleted")
 
 
 def _write_both(
+    calls: CallsWriter,
+    experiment_id: str,
     runs: Sequence[RunContent],
     there: Mapping[str, bool],
-    call: Callable[[Sequence[RunContent]], None],
     send: Callable[[Sequence[RunContent]], object],
 ) -> None:
     """Complete by calls the runs that are there and lack more than tags; send others in batches.
@@ -213,7 +216,7 @@ def _write_both(
         is_lacking = ends is not None and bool(ends or run.params or run.metrics)
         (lacking if is_lacking else whole).append(run)
     try:
-        call(lacking)
+        calls.write(experiment_id, lacking, there)
     finally:
         _send_all(whole, send)
 
